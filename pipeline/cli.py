@@ -1,0 +1,152 @@
+"""The command line: one command a stage, and a few for workspaces.
+
+Thin and lazy: a command imports what it runs, so `vaepipe --help` loads neither torch nor ray.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import PipelineError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Fit variational auto-encoders to street-view house numbers, reproducibly. `dvc repro` runs the "
+    "five stages in order; each is also a command of its own.",
+)
+
+STAGES = "Stages, in the order in which dvc repro runs them"
+WORKSPACES = "Workspaces"
+
+
+def main() -> None:
+    """The entry point: one line for what a user can mend, 130 for Ctrl-C."""
+    # What stops a container or a batch job, treated as what stops a person's command.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except PipelineError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on from the last checkpoint", err=True)
+        sys.exit(130)
+
+
+@app.command(rich_help_panel=STAGES)
+def download() -> None:
+    """Get the .mat files: from a URL, a folder, or the generator of house numbers."""
+    from pipeline import params
+    from pipeline.stages import download as stage
+
+    read = params.read()
+    stage.run(read.data, read.synthetic)
+
+
+@app.command(rich_help_panel=STAGES)
+def convert() -> None:
+    """Convert the .mat files to one HDF5 file."""
+    from pipeline.stages import convert as stage
+
+    stage.run()
+
+
+@app.command(rich_help_panel=STAGES)
+def split() -> None:
+    """Split the images into one HDF5 file a colour channel."""
+    from pipeline.stages import split as stage
+
+    stage.run()
+
+
+def _gpus(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal():
+        raise typer.BadParameter(f"{text!r} is neither a number, 0 or more, nor auto")
+    return int(text)
+
+
+@app.command(rich_help_panel=STAGES)
+def train(
+    gpus: Annotated[
+        str,
+        typer.Option(
+            envvar="VAEPIPE_GPUS",
+            help="Ranks with a GPU each; 0 for the CPU; auto for as many as are of use.",
+            metavar="N|auto",
+        ),
+    ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(envvar="VAEPIPE_WORKERS", min=1, help="CPU ranks. Default: one for each component."),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VAEPIPE_STORAGE",
+            help="Where checkpoints go: a folder or s3://bucket/folder. Default: .vaepipe/runs.",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            envvar=["VAEPIPE_ADDRESS", "RAY_ADDRESS"],
+            help="A running Ray cluster, or auto for the one on this machine. Default: start Ray here.",
+        ),
+    ] = None,
+    max_failures: Annotated[
+        int,
+        typer.Option(envvar="VAEPIPE_MAX_FAILURES", min=0, help="Restarts after a rank has failed."),
+    ] = 3,
+) -> None:
+    """Fit the components' models on the machines that there are. They do not change the answer."""
+    from pipeline import params
+    from pipeline.stages import train as stage
+
+    read = params.read()
+    machines = stage.Machines(_gpus(gpus), workers, storage, address, max_failures)
+    stage.run(read.data.validation, read.model, read.train, machines)
+
+
+@app.command(rich_help_panel=STAGES)
+def merge() -> None:
+    """Reconstruct the test images, merge the channels, write the metrics and the report."""
+    from pipeline import params
+    from pipeline.stages import merge as stage
+
+    stage.run(params.read())
+
+
+@app.command(rich_help_panel=WORKSPACES)
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is empty or does not exist.")],
+) -> None:
+    """Make a workspace: a folder anywhere on the disk in which dvc repro runs."""
+    from pipeline import workspace
+
+    workspace.create(folder)
+    typer.echo(f"{folder} is ready: cd {folder} && dvc repro")
+
+
+@app.command(rich_help_panel=WORKSPACES)
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to make the workspace.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """Run the whole pipeline on generated house numbers, in a workspace of its own."""
+    from pipeline import workspace
+
+    report = workspace.demo(folder)
+    typer.echo(f"The report: {os.path.relpath(report)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""SVHN's official files and how they are had: from a web server, or from a folder."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import fsspec
+
+from pipeline import files
+from pipeline.errors import PipelineError
+
+BLOCK = 1 << 20  # bytes between two steps of the progress bar
+
+
+@dataclass(frozen=True)
+class OfficialFile:
+    """What is known of one of the files at http://ufldl.stanford.edu/housenumbers."""
+
+    size: int  # bytes
+    md5: str
+    images: int
+
+
+OFFICIAL = {
+    "train": OfficialFile(182_040_794, "e26dedcc434d2e4c54c9b2d4a06d8373", 73_257),
+    "test": OfficialFile(64_275_384, "eb5a983be6a315427106f1b164d9cef3", 26_032),
+    "extra": OfficialFile(1_329_278_602, "a93ce644f1a588dc4d68dda5feec44a7", 531_131),
+}
+
+Advance = Callable[[int], None]  # called with the number of bytes that arrived
+
+
+def is_official(split: str, md5: str) -> bool:
+    return OFFICIAL[split].md5 == md5
+
+
+def fetch(url: str, path: Path, official: OfficialFile, advance: Advance) -> None:
+    """Bring `url` to `path`, verified by size and MD5; `path` appears only when it is whole.
+
+    Raises:
+        PipelineError: the server, the transfer or the checksum; the message names the ways out.
+    """
+    with files.atomic_file(path) as part:
+        try:
+            with fsspec.open(url, "rb", block_size=0) as source, part.open("wb") as target:
+                _copy(source, target, advance)
+        except Exception as error:  # a transport raises its own kinds: aiohttp's, OSError, TimeoutError...
+            raise PipelineError(f"{url}: {_cause(error)}; {ways_out()}") from error
+        found = part.stat().st_size
+        if found != official.size:
+            raise PipelineError(
+                f"{url}: {found:,} bytes arrived, {official.size:,} expected; discarded; {ways_out()}"
+            )
+        found_md5 = files.md5(part)
+        if found_md5 != official.md5:
+            raise PipelineError(f"{url}: MD5 {found_md5}, expected {official.md5}; discarded; {ways_out()}")
+
+
+def copy(source: Path, target: Path, advance: Advance) -> None:
+    """Copy a user's file. Never a link: DVC makes what it tracks read-only, links' originals included."""
+    try:
+        with source.open("rb") as reader, target.open("wb") as writer:
+            _copy(reader, writer, advance)
+    except FileNotFoundError:
+        raise PipelineError(
+            f"{source}: not found; data.source is a folder that must hold {source.name}"
+        ) from None
+    except OSError as error:
+        raise PipelineError(f"{source}: cannot be copied: {error.strerror}") from error
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file of ours a second name, so that it takes its room on the disk once."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        # Across file systems, or where links are not known.
+        shutil.copyfile(source, target)
+
+
+def ways_out() -> str:
+    return "set data.source to a mirror's URL, to a folder that holds the .mat files, or to synthetic"
+
+
+def _copy(source: BinaryIO, target: BinaryIO, advance: Advance) -> None:
+    while block := source.read(BLOCK):
+        target.write(block)
+        advance(len(block))
+
+
+def _cause(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return "not found on the server" if isinstance(error, FileNotFoundError) else text

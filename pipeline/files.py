@@ -1,0 +1,97 @@
+"""Files that are whole or absent: written beside their place, then renamed into it."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipeline.errors import PipelineError
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; rename it to `path` when the block ends, remove it when the block raises."""
+    part = _part(path)
+    try:
+        yield part
+        _sync(part)
+        part.replace(path)
+    except OSError as error:
+        raise _explained(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """The same for a directory of files: `path` is replaced as a whole."""
+    part = _part(path)
+    try:
+        part.mkdir()
+        yield part
+        for file in part.rglob("*"):
+            if file.is_file() and not file.is_symlink():
+                _sync(file)
+        if path.exists():
+            # rename(2) cannot replace a directory that holds files.
+            shutil.rmtree(path)
+        part.rename(path)
+    except OSError as error:
+        raise _explained(path, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def significant(value: float) -> float:
+    """Six significant digits: what files of figures hold, since the rest is the machine's rounding."""
+    return float(f"{value:.6g}")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PipelineError(f"{path}: not found; run `dvc repro` to make it") from None
+    except ValueError as error:
+        raise PipelineError(f"{path}: not JSON ({error}); delete it and run `dvc repro`") from None
+
+
+def md5(path: Path) -> str:
+    """The checksum that SVHN's files are known by; no security rests on it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _part(path: Path) -> Path:
+    """A name beside `path` that no other process uses; what killed processes left there is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        pid = left.name.split(".")[-2]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _sync(path: Path) -> None:
+    """Wait until the bytes are on the disk, so that a rename never precedes them."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _explained(path: Path, error: OSError) -> PipelineError:
+    return PipelineError(f"{path}: cannot be written: {error.strerror or error}; nothing was changed")

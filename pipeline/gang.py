@@ -1,0 +1,90 @@
+"""One gang of ranks under Ray Train, seen from the driver."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import ray
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from pipeline import ray_session
+from pipeline.board import Board, BoardActor
+from pipeline.errors import PipelineError
+from pipeline.placement import Request
+from pipeline.worker import Job, train_rank
+
+READ_SECONDS = 0.25  # between readings of the board
+
+
+def put(arrays: Mapping[str, np.ndarray]) -> dict[str, ray.ObjectRef]:
+    """One copy of each in the object store; nodes map it, ranks share it."""
+    return {name: ray.put(array) for name, array in arrays.items()}
+
+
+def train(job: Job, request: Request, max_failures: int, show: Callable[[Board], None]) -> None:
+    """Run the gang to the last epoch; `show` is called with the board a few times a second.
+
+    Ray restarts the gang from the last checkpoint when a rank fails, up to `max_failures` times.
+
+    Raises:
+        PipelineError: a failure that no retry would mend, or one too many.
+    """
+    board = cast(Any, BoardActor).remote()
+    job = replace(job, board=board)
+    with ray_session.scratch() as folder:
+        trainer = TorchTrainer(
+            train_rank,
+            train_loop_config={"job": job},
+            scaling_config=ScalingConfig(
+                num_workers=len(request.plan.shares),
+                use_gpu=request.gpus_per_rank > 0,
+                resources_per_worker={"CPU": request.cpus_per_rank, "GPU": request.gpus_per_rank},
+            ),
+            # Small numbers for the ranks' agreements go over gloo, gradients on GPUs over NCCL.
+            torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if request.gpus_per_rank else "gloo"),
+            run_config=RunConfig(
+                name=job.run, storage_path=folder, failure_config=FailureConfig(max_failures=max_failures)
+            ),
+        )
+        attempt = _Attempt(trainer)
+        attempt.start()
+        while attempt.is_alive():
+            attempt.join(READ_SECONDS)
+            _show(board, show)
+        _show(board, show)
+        if attempt.error:
+            raise PipelineError(_explained(attempt.error, max_failures))
+
+
+class _Attempt(threading.Thread):
+    """`fit` blocks, so it has a thread; the main thread draws, and answers Ctrl-C at once."""
+
+    def __init__(self, trainer: TorchTrainer) -> None:
+        super().__init__(name="ray-train", daemon=True)
+        self.trainer, self.error = trainer, None
+
+    def run(self) -> None:
+        try:
+            self.trainer.fit()
+        except Exception as error:
+            self.error = error  # type: ignore[assignment]  # handed to the main thread
+
+
+def _show(board: Any, show: Callable[[Board], None]) -> None:
+    read = ray.get(board.read.remote())
+    show(read)
+    if read.failure:
+        raise PipelineError(read.failure)
+
+
+def _explained(error: BaseException, max_failures: int) -> str:
+    failures = getattr(error, "worker_failures", None) or {0: error}
+    rank, first = min(failures.items())
+    reason = str(getattr(first, "cause", None) or first).strip().splitlines() or [type(first).__name__]
+    return (
+        f"training failed {max_failures + 1} times, last on rank {rank}: {reason[-1]}; "
+        "its checkpoints are kept, and the same command goes on from them"
+    )

@@ -1,0 +1,39 @@
+"""Where everything is in a workspace. Paths are relative to its root, the working directory of every stage.
+
+`dvc.yaml` names the same paths; a test holds the two together.
+"""
+
+from pathlib import Path
+
+DVC_YAML = Path("dvc.yaml")
+PARAMS = Path("params.yaml")
+
+RAW = Path("data/raw")  # the .mat files, by their official names
+IMAGES = Path("data/svhn.h5")  # all splits, RGB
+CHANNELS = Path("data/channels")  # one file a component
+MODELS = Path("models")
+TRAIN_METRICS = Path("metrics/train.json")
+TEST_METRICS = Path("metrics/test.json")
+HISTORY = Path("plots/training.csv")
+RECONSTRUCTIONS = Path("reconstructions/test.h5")
+REPORT = Path("report/index.html")
+
+# Not outs of any stage: what has to survive DVC's deleting them. Ignored by git and DVC.
+STATE = Path(".vaepipe")
+DOWNLOADS = STATE / "downloads"  # verified files, and partial ones
+RUNS = STATE / "runs"  # checkpoints and timings, by run
+
+SPLITS = ("train", "test", "extra")
+COMPONENTS = ("red", "green", "blue")  # in the order of the image's channels
+
+
+def raw(split: str) -> Path:
+    return RAW / f"{split}_32x32.mat"
+
+
+def channel(component: str) -> Path:
+    return CHANNELS / f"{component}.h5"
+
+
+def model(component: str) -> Path:
+    return MODELS / f"{component}.safetensors"

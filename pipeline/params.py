@@ -1,0 +1,156 @@
+"""params.yaml, read strictly: every key must be there, be known, and have the right type and range."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic.dataclasses
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline import layout
+from pipeline.errors import PipelineError
+from vae.config import ModelConfig, TrainConfig
+
+SYNTHETIC = "synthetic"
+
+# pydantic's names of type errors, in the words of someone who edits YAML.
+KINDS = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the images come from, and which of them are held out."""
+
+    source: str  # a URL or a folder that holds the .mat files, or "synthetic"
+    extra: bool  # add SVHN's extra set to the training images
+    validation: float  # share of the training images, the last ones, that is never fitted
+
+    def __post_init__(self) -> None:
+        if not self.source:
+            raise ValueError("source must be a URL, a folder, or synthetic")
+        if not 0 <= self.validation < 1:
+            raise ValueError("validation must be 0 or more and less than 1")
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """How many house numbers the synthetic source draws, and from which seed."""
+
+    train: int
+    test: int
+    extra: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name, least in (("train", 1), ("test", 1), ("extra", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}")
+
+
+@dataclass(frozen=True)
+class MergeConfig:
+    """What the report shows."""
+
+    images: int  # test images shown beside their reconstructions
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.images <= 1000:
+            raise ValueError("images must be from 1 to 1000")
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class Params:
+    """The whole experiment. Machines are no part of it (see `vaepipe train --help`).
+
+    Its strictness holds for the sections too: pydantic hands it on to plain dataclasses.
+    """
+
+    data: DataConfig
+    synthetic: SyntheticConfig
+    model: ModelConfig
+    train: TrainConfig
+    merge: MergeConfig
+
+
+def read(path: Path = layout.PARAMS) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        PipelineError: one line that names each key that is wrong, what it holds, and what is allowed.
+    """
+    return check(load(path), path)
+
+
+def load(path: Path = layout.PARAMS) -> Any:
+    """The YAML as it stands, by the parser that DVC reads it with."""
+    try:
+        return YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError:
+        raise PipelineError(
+            f"{path}: not found in {path.resolve().parent}; `vaepipe init DIR` makes a workspace"
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}:" if where else ""
+        problem = getattr(error, "problem", None) or "not text in UTF-8"
+        raise PipelineError(f"{path}:{line} not valid YAML: {problem}") from None
+
+
+def check(values: Any, path: Path = layout.PARAMS) -> Params:
+    """Check the values of a params.yaml; `path` is what errors call it."""
+    try:
+        # As JSON, so that a list may stand for a tuple while numbers, texts and booleans stay strict.
+        return TypeAdapter(Params).validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        problems = [_problem(dict(e), values) for e in error.errors(include_url=False)]
+        raise PipelineError(f"{path}: " + "; ".join(problems)) from None
+
+
+def _problem(error: dict[str, Any], values: Any) -> str:
+    location = [str(part) for part in error["loc"]]
+    key = ".".join(location) or "the file"
+    match error["type"]:
+        case "missing":
+            return f"{key} is missing"
+        case "unexpected_keyword_argument":
+            return f"{key} is unknown; allowed there: {', '.join(_fields(location[:-1]))}"
+        case "dataclass_type" | "model_type":
+            return f"{key} must be a section with the keys {', '.join(_fields(location))}"
+        case "value_error":
+            # A dataclass's own check: the message begins with the field.
+            field, _, rule = str(error["ctx"]["error"]).partition(" ")
+            return f"{key}.{field} is {_shown(_value(values, [*location, field]))}, but {rule}"
+        case "literal_error":
+            return f"{key} is {_shown(error['input'])}; allowed: {error['ctx']['expected']}"
+        case kind:
+            wanted = KINDS.get(kind) or error["msg"]
+            quoted = isinstance(error["input"], str) and kind in ("int_type", "float_type")
+            hint = " (in YAML, a number stands without quotes)" if quoted else ""
+            return f"{key} is {_shown(error['input'])}, but must be {wanted}{hint}"
+
+
+def _fields(location: list[str]) -> list[str]:
+    kind: Any = Params
+    for name in location:
+        kind = kind.__dataclass_fields__[name].type
+    return list(kind.__dataclass_fields__)
+
+
+def _value(values: Any, location: list[str]) -> Any:
+    for name in location:
+        values = values[name]
+    return values
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, default=str)

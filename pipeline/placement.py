@@ -1,0 +1,123 @@
+"""Who trains what: pure decisions, from numbers to numbers. `ray_session` asks, and carries them out.
+
+A rank is one training process. It has a whole GPU, or a share of a CPU and one thread, and trains a stack
+of components. Placement never changes the answer, except in the last bits (see vae.fit).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pipeline.errors import PipelineError
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one rank trains."""
+
+    components: tuple[str, ...]
+    replica: int = 0  # which of the data-parallel replicas of its components it is
+    replicas: int = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One share a rank, by rank."""
+
+    shares: tuple[Share, ...]
+    unused: int = 0  # ranks offered that nothing could be dealt to
+
+    def replica_ranks(self) -> list[list[int]]:
+        """The ranks that exchange gradients, one list for each set of components with several replicas."""
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for rank, share in enumerate(self.shares):
+            groups.setdefault(share.components, []).append(rank)
+        return [ranks for ranks in groups.values() if len(ranks) > 1]
+
+    def __str__(self) -> str:
+        groups = []
+        for share in self.shares:
+            if share.replica == 0:
+                times = f" x{share.replicas}" if share.replicas > 1 else ""
+                groups.append("+".join(share.components) + times)
+        return " | ".join(groups)
+
+
+def plan(components: Sequence[str], ranks: int) -> Plan:
+    """Deal the components to at most `ranks` ranks.
+
+    Fewer ranks than components: stacks, as even as can be. As many: one each. R times as many: R replicas
+    of each component; what does not divide stays unused.
+    """
+    names, count = tuple(components), len(components)
+    if ranks < 1:
+        raise ValueError(f"ranks must be at least 1, not {ranks}")
+    if ranks < count:
+        bounds = [-(-rank * count // ranks) for rank in range(ranks + 1)]
+        return Plan(tuple(Share(names[a:b]) for a, b in pairwise(bounds)))
+    replicas, unused = divmod(ranks, count)
+    shares = [Share((name,), replica, replicas) for replica in range(replicas) for name in names]
+    return Plan(tuple(shares), unused)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What there is to train on."""
+
+    node_cpus: tuple[float, ...]  # CPUs of each node that is up
+    gpus: int  # GPUs that are up
+    gpu_limit: int  # GPUs that are up or that an autoscaler may start
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of Ray: so many ranks, each with so much."""
+
+    plan: Plan
+    gpus_per_rank: int  # 0 or 1
+    cpus_per_rank: float
+
+
+def request(components: Sequence[str], offer: Offer, gpus: int | None, workers: int | None) -> Request:
+    """Decide what to ask for. `gpus` None means as many as are of use, else the CPU.
+
+    Raises:
+        PipelineError: what is asked for can never be had here.
+    """
+    if gpus is None:
+        gpus = 0 if workers else min(len(components), offer.gpu_limit)
+    if gpus and workers:
+        raise PipelineError("--gpus and --workers exclude each other: a rank has a whole GPU, or none")
+    if gpus > offer.gpu_limit:
+        raise PipelineError(
+            f"--gpus {gpus}: there {_are(offer.gpu_limit, 'GPU')} here and none more can be started; "
+            f"ask for at most {offer.gpu_limit}, or --gpus auto"
+        )
+    if gpus:
+        return Request(plan(components, gpus), gpus_per_rank=1, cpus_per_rank=1)
+    ranks = len(components) if workers is None else workers
+    cores = sum(int(cpus) for cpus in offer.node_cpus)
+    if ranks > max(len(components), cores):
+        raise PipelineError(
+            f"--workers {ranks}: there {_are(cores, 'CPU core')} here, and more ranks than that only help "
+            f"to give each of the {len(components)} components its own; ask for at most "
+            f"{max(len(components), cores)}"
+        )
+    chosen = plan(components, ranks)
+    return Request(chosen, gpus_per_rank=0, cpus_per_rank=cpu_share(offer.node_cpus, len(chosen.shares)))
+
+
+def cpu_share(node_cpus: Sequence[float], ranks: int) -> float:
+    """The largest request of at most one CPU with which so many ranks fit on the nodes.
+
+    Ray counts CPUs in ten-thousandths, so the share is rounded down to those.
+    """
+    candidates = {min(1.0, int(cpus / n * 1e4) / 1e4) for cpus in node_cpus for n in range(1, ranks + 1)}
+    fitting = [c for c in candidates if c > 0 and sum(int(cpus / c) for cpus in node_cpus) >= ranks]
+    if not fitting:
+        raise PipelineError(f"no node of the cluster offers a CPU for {ranks} ranks")
+    return max(fitting)
+
+
+def _are(count: int, noun: str) -> str:
+    return f"is 1 {noun}" if count == 1 else f"are {count or 'no'} {noun}s"

@@ -1,0 +1,1 @@
+"""The report: one self-contained page. `page` says what is on it, `figures` draws, the template lays out."""

@@ -1,0 +1,25 @@
+"""split: the RGB file to one file a channel, images as (N, H, W)."""
+
+from contextlib import ExitStack
+
+from pipeline import layout, store
+from pipeline.progress import bar
+
+
+def run() -> None:
+    """Read data/svhn.h5, write data/channels/*.h5. A block of images is in memory at a time."""
+    with ExitStack() as stack:
+        splits = stack.enter_context(store.read(layout.IMAGES, dimensions=4))
+        writers = [stack.enter_context(store.create(layout.channel(c))) for c in layout.COMPONENTS]
+        for name, split in splits.items():
+            images, _, height, width = split.shape
+            datasets = [
+                writer.create(name, (images, height, width), split.labels, split.provenance)
+                for writer in writers
+            ]
+            with bar(f"split {name}", images, "images") as advance:
+                for block in split.blocks():
+                    rgb = split.images[block]
+                    for channel, dataset in enumerate(datasets):
+                        dataset[block] = rgb[:, channel]
+                    advance(len(rgb))

@@ -1,0 +1,191 @@
+"""train: fit every component's model on the ranks that there are, and keep what they learned."""
+
+import csv
+import io
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline import files, layout, placement, runs, store
+from pipeline.checkpoints import Checkpoints
+from pipeline.errors import PipelineError
+from pipeline.progress import console
+from vae.baseline import entropy_floor
+from vae.config import ModelConfig, TrainConfig
+from vae.modelfile import save_model
+from vae.stack import Record, State
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where to train. No part of the experiment: the answer is the same (DVC does not see it)."""
+
+    gpus: int | None = None  # None: as many as are of use
+    workers: int | None = None  # CPU ranks; None: one a component
+    storage: str | None = None  # for checkpoints; None: .vaepipe/runs
+    address: str | None = None  # of a Ray cluster; None: RAY_ADDRESS, else this machine
+    max_failures: int = 3  # restarts of the gang
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One split of every component, (N, D) uint8 each."""
+
+    train: dict[str, np.ndarray]
+    validation: dict[str, np.ndarray]  # empty if nothing is held out
+
+    def splits(self) -> dict[str, dict[str, np.ndarray]]:
+        return {"train": self.train} | ({"validation": self.validation} if self.validation else {})
+
+
+def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Machines) -> None:
+    """Read data/channels, write models/, metrics/train.json and plots/training.csv.
+
+    Raises:
+        PipelineError: the data, the request or the training failed; checkpoints are kept.
+    """
+    pixels = read_pixels(layout.COMPONENTS, validation)
+    images = min(len(array) for array in pixels.train.values())
+    if images < train.batch_size:
+        raise PipelineError(
+            f"{layout.PARAMS}: train.batch_size is {train.batch_size}, more than the {images} training images"
+        )
+    floors = {
+        split: {c: entropy_floor(torch.from_numpy(array)) for c, array in arrays.items()}
+        for split, arrays in pixels.splits().items()
+    }
+    name = runs.run_hash(pixels.train, pixels.validation, model, train)
+    storage = machines.storage or str(layout.RUNS.absolute())
+    with runs.hold(name):
+        checkpoints = _choose(storage, name, train.epochs)
+        if checkpoints.latest() < train.epochs:
+            _fit(pixels, model, train, machines, checkpoints)
+        else:
+            console.print(f"run {checkpoints.run} is at epoch {train.epochs} already: nothing to train")
+        states = [checkpoints.load(train.epochs, component) for component in layout.COMPONENTS]
+    _write(states, floors)
+
+
+def read_pixels(components: Sequence[str], validation: float) -> Pixels:
+    """The training images, train before extra; the last share of train is held out, as one block."""
+    training, held_out = {}, {}
+    for component in components:
+        path = layout.channel(component)
+        with store.read(path, dimensions=3) as splits:
+            if "train" not in splits:
+                raise PipelineError(f"{path}: no split train; found {', '.join(splits) or 'nothing'}")
+            images = splits["train"].images[:]
+            images = images.reshape(len(images), -1)
+            held = int(len(images) * validation)
+            if held:
+                held_out[component] = images[len(images) - held :]
+                images = images[: len(images) - held]
+            if "extra" in splits:
+                extra = splits["extra"].images[:]
+                images = np.concatenate([images, extra.reshape(len(extra), -1)])
+            training[component] = images
+    return Pixels(training, held_out)
+
+
+def _choose(storage: str, name: str, epochs: int) -> Checkpoints:
+    """The run to go on with. One that went further is left alone, and a shorter one set beside it."""
+    for run in (name, f"{name}-{epochs}-epochs"):
+        checkpoints = Checkpoints(storage, run, layout.COMPONENTS)
+        if checkpoints.latest() <= epochs:
+            return checkpoints
+    raise PipelineError(f"{storage}/{run}: holds more than the {epochs} epochs in its name; delete it")
+
+
+def _fit(
+    pixels: Pixels, model: ModelConfig, train: TrainConfig, machines: Machines, checkpoints: Checkpoints
+) -> None:
+    # Ray takes seconds to import; a run that is finished needs none of it.
+    from pipeline import gang, ray_session
+    from pipeline.training_view import TrainingView
+    from pipeline.worker import Job
+
+    mark = checkpoints.mark()
+    started = time.monotonic()
+    with _environment(), ray_session.session(machines.address):
+        request = placement.request(layout.COMPONENTS, ray_session.offer(), machines.gpus, machines.workers)
+        if request.plan.unused:
+            console.print(
+                f"{request.plan.unused} of the ranks asked for have nothing to do and are not started"
+            )
+        job = Job(
+            run=checkpoints.run,
+            storage=checkpoints.storage,
+            mark=mark,
+            components=layout.COMPONENTS,
+            pixels=next(iter(pixels.train.values())).shape[1],
+            model=model,
+            train=train,
+            images=gang.put(pixels.train),
+            validation=gang.put(pixels.validation),
+            board=None,
+        )
+        with TrainingView(checkpoints.run, request, train.epochs, machines.max_failures) as view:
+            gang.train(job, request, machines.max_failures, view.show)
+    seconds = round(time.monotonic() - started, 1)
+    folder = layout.RUNS / checkpoints.run
+    files.write_json(folder / "timing.json", {"seconds": seconds, "placement": str(request.plan)})
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Ranks import what the driver imports, also from a workspace whose folder is not on the path."""
+    package_root = str(Path(__file__).parents[2])
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, before]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+def _write(states: Sequence[State], floors: dict[str, dict[str, float]]) -> None:
+    """All outs of the stage, from the final states alone: the same however often the run was resumed."""
+    with files.atomic_directory(layout.MODELS) as folder:
+        for state in states:
+            save_model(folder / layout.model(state.component).name, state)
+    last = {(r.component, r.split): r for state in states for r in state.history if r.epoch == state.epoch}
+    metrics = {}
+    for state in states:
+        measures = {
+            split: _measures(last[state.component, split], floor[state.component])
+            for split, floor in floors.items()
+        }
+        metrics[state.component] = measures.pop("train") | measures
+    files.write_json(layout.TRAIN_METRICS, metrics)
+    files.write_text(layout.HISTORY, _csv([record for state in states for record in state.history]))
+
+
+def _measures(record: Record, floor: float) -> dict[str, float]:
+    """Nats an image; the excess is what a model could still gain."""
+    values = {
+        "cost": record.cost,
+        "reconstruction": record.reconstruction,
+        "kl": record.kl,
+        "floor": floor,
+        "excess": record.cost - floor,
+    }
+    return {name: files.significant(value) for name, value in values.items()}
+
+
+def _csv(records: Sequence[Record]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", "component", "split", "cost", "reconstruction", "kl"])
+    for r in sorted(records, key=lambda r: r.epoch):
+        measures = (files.significant(v) for v in (r.cost, r.reconstruction, r.kl))
+        writer.writerow([r.epoch, r.component, r.split, *measures])
+    return text.getvalue()

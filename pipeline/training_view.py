@@ -1,0 +1,86 @@
+"""What a person sees of a training run."""
+
+import time
+from typing import Self
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from pipeline.board import Board
+from pipeline.placement import Request
+from pipeline.progress import console
+from vae.stack import Record
+
+
+class TrainingView:
+    """Every component's epoch, cost, speed and time left: a row each on a terminal, now and then a line
+    elsewhere."""
+
+    LINE_SECONDS = 5.0  # between two lines of one component, where there is no terminal
+
+    def __init__(self, run: str, request: Request, epochs: int, max_failures: int) -> None:
+        self.run, self.request, self.epochs, self.max_failures = run, request, epochs, max_failures
+        self.starts = 0
+        self.live = console.is_terminal
+        self.tasks: dict[str, TaskID] = {}
+        self.said: dict[str, float] = {}
+        columns = (
+            TextColumn("{task.description:<6}"),
+            BarColumn(bar_width=24),
+            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[cost]}"),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(compact=True),
+        )
+        self.progress = Progress(*columns, console=console, disable=not self.live)
+
+    def __enter__(self) -> Self:
+        ranks = len(self.request.plan.shares)
+        kind = "GPU" if self.request.gpus_per_rank else "CPU"
+        console.print(
+            f"run {self.run}: starting {ranks} {kind} rank{'s' * (ranks > 1)} for {self.request.plan}"
+        )
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def show(self, board: Board) -> None:
+        """Draw what is new on the board."""
+        if board.starts > self.starts:
+            self._restarted(board)
+        for notice in board.notices:
+            for record in notice.records:
+                if record.split == "train":
+                    held_out = [
+                        r.cost
+                        for r in notice.records
+                        if (r.component, r.split) == (record.component, "validation")
+                    ]
+                    self._component(record, held_out, notice.images_per_second)
+
+    def _restarted(self, board: Board) -> None:
+        if self.starts:
+            console.print(
+                f"a rank failed: restart {board.starts - 1} of {self.max_failures}, "
+                f"from epoch {board.first_epoch}"
+            )
+        elif board.first_epoch > 1:
+            console.print(f"going on from the checkpoint of epoch {board.first_epoch - 1}")
+        self.starts = board.starts
+
+    def _component(self, record: Record, held_out: list[float], images_per_second: float) -> None:
+        cost = f"cost {record.cost:.2f}" + "".join(f" (validation {v:.2f})" for v in held_out)
+        speed = f"{images_per_second:,.0f} images/s"
+        if self.live:
+            if record.component not in self.tasks:
+                self.tasks[record.component] = self.progress.add_task(
+                    record.component, total=self.epochs, cost=cost, speed=speed
+                )
+            self.progress.update(self.tasks[record.component], completed=record.epoch, cost=cost, speed=speed)
+            return
+        now = time.monotonic()
+        last = record.epoch == self.epochs
+        if last or now - self.said.get(record.component, -self.LINE_SECONDS) >= self.LINE_SECONDS:
+            self.said[record.component] = now
+            console.print(f"{record.component:<6} epoch {record.epoch}/{self.epochs}  {cost}  {speed}")

@@ -1,0 +1,163 @@
+"""What a rank does. This module runs in Ray's worker processes, never on the driver."""
+
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray
+import ray.train
+import ray.train.torch
+import torch
+from torch import distributed as dist
+
+from pipeline import placement
+from pipeline.board import Notice
+from pipeline.checkpoints import Checkpoints
+from pipeline.errors import PipelineError
+from vae.config import ModelConfig, TrainConfig
+from vae.fit import CostNotFinite, Epoch, Shard, fit
+from vae.modelfile import ModelFileError
+from vae.stack import State, initial_state
+
+CHECKPOINT_SECONDS = 15.0  # between checkpoints, or one epoch: half of the work that may be lost
+NOTICE_SECONDS = 0.2  # between notices of a component: no display is faster
+
+# What would happen again at every try, so the driver is told and nothing is retried.
+FINAL = (CostNotFinite, PipelineError, ModelFileError, torch.OutOfMemoryError)
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that ranks need to know, small enough to be sent to each; pixels travel as references."""
+
+    run: str
+    storage: str
+    mark: str  # what the driver left in the storage
+    components: tuple[str, ...]
+    pixels: int  # of an image
+    model: ModelConfig
+    train: TrainConfig
+    images: dict[str, ray.ObjectRef]  # by component, (N, D) uint8
+    validation: dict[str, ray.ObjectRef]  # by component, (V, D) uint8; empty if there is none
+    board: Any  # BoardActor's handle
+
+
+def train_rank(config: dict[str, Job]) -> None:
+    """Train this rank's share from the last whole checkpoint to the last epoch."""
+    job = config["job"]
+    try:
+        _train(job)
+    except FINAL as error:
+        ray.get(job.board.failed.remote(_explained(error)))
+        raise
+
+
+def _train(job: Job) -> None:
+    context = ray.train.get_context()
+    rank, device = context.get_world_rank(), ray.train.torch.get_device()
+    # One thread a rank: fastest with a rank a component, and the count shapes the rounding.
+    torch.set_num_threads(1)
+    plan = placement.plan(job.components, context.get_world_size())
+    if rank >= len(plan.shares):
+        raise ValueError(f"rank {rank} has no share in {plan}: the driver asks for as many as have one")
+    share = plan.shares[rank]
+    shard = Shard(share.replica, share.replicas, _replica_group(plan, rank))
+
+    checkpoints = Checkpoints(job.storage, job.run, job.components)
+    checkpoints.check_shared(job.mark, os.uname().nodename)
+    done = _agree(checkpoints.latest() if rank == 0 else 0)
+    if rank == 0:
+        job.board.started.remote(str(plan), done + 1)
+    states = [_state(job, checkpoints, done, component) for component in share.components]
+    images = _pixels(job.images, share.components)
+    epochs = fit(
+        images,
+        states,
+        job.train,
+        validation_CND=_pixels(job.validation, share.components) if job.validation else None,
+        device=device,
+        shard=shard,
+    )
+    _follow(job, checkpoints, share, epochs, done + 1, images.shape[1])
+
+
+def _follow(
+    job: Job,
+    checkpoints: Checkpoints,
+    share: placement.Share,
+    epochs: Iterator[Epoch],
+    first: int,
+    images: int,
+) -> None:
+    """Drive the epochs; post notices, save checkpoints. All ranks save after the same epochs."""
+    rank, speaks = dist.get_rank(), share.replica == 0
+    save_at = first
+    epoch_started = posted = time.monotonic()
+    for epoch in epochs:
+        now = time.monotonic()
+        seconds, epoch_started = now - epoch_started, now
+        last = epoch.number == job.train.epochs
+        if speaks and (now - posted > NOTICE_SECONDS or epoch.number == first or last):
+            posted = now
+            job.board.post.remote(Notice(epoch.records, images / seconds))
+        if epoch.number == save_at or last:
+            if speaks:
+                for state in epoch.states():
+                    checkpoints.save(state)
+            # The slowest rank sets the pace, and its answer means that all have saved.
+            slowest = _maximum(seconds)
+            save_at = epoch.number + max(1, int(CHECKPOINT_SECONDS / slowest))
+            if rank == 0:
+                checkpoints.prune(epoch.number)
+                job.board.saved.remote(epoch.number)
+            epoch_started = time.monotonic()
+
+
+def _state(job: Job, checkpoints: Checkpoints, epoch: int, component: str) -> State:
+    if epoch:
+        return checkpoints.load(epoch, component)
+    return initial_state(component, job.pixels, job.model, job.train.seed)
+
+
+def _pixels(references: dict[str, ray.ObjectRef], components: tuple[str, ...]) -> torch.Tensor:
+    """(C, N, D) uint8. A stack of one is the node's shared copy, without copying."""
+    arrays: list[np.ndarray] = ray.get([references[component] for component in components])
+    with warnings.catch_warnings():
+        # Ray's arrays are read-only, and nothing here writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        tensors = [torch.from_numpy(array) for array in arrays]
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
+
+
+def _replica_group(plan: placement.Plan, rank: int) -> dist.ProcessGroup | None:
+    """This rank's replicas. Every rank makes every group: torch.distributed asks for that."""
+    mine = None
+    for ranks in plan.replica_ranks():
+        group = dist.new_group(ranks)
+        mine = group if rank in ranks else mine
+    return mine
+
+
+def _agree(number: int) -> int:
+    """Rank 0's number, on all ranks."""
+    tensor = torch.tensor(number)
+    dist.broadcast(tensor, src=0)
+    return int(tensor)
+
+
+def _maximum(number: float) -> float:
+    """The largest of all ranks' numbers."""
+    tensor = torch.tensor(number)
+    dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+    return float(tensor)
+
+
+def _explained(error: BaseException) -> str:
+    if isinstance(error, torch.OutOfMemoryError):
+        first = str(error).splitlines()[0]
+        return f"the GPU's memory is full ({first}); try more GPUs, or a smaller train.batch_size"
+    return str(error)
