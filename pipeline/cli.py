@@ -46,7 +46,7 @@ def download() -> None:
     from pipeline.stages import download as stage
 
     read = params.read()
-    stage.run(read.data, read.synthetic)
+    stage.run(read.data.source, read.data.extra, read.synthetic)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -107,11 +107,12 @@ def train(
     ] = 3,
 ) -> None:
     """Fit the components' models on the machines that there are. They do not change the answer."""
+    ranks_with_gpu = _gpus(gpus)
     from pipeline import params
     from pipeline.stages import train as stage
 
     read = params.read()
-    machines = stage.Machines(_gpus(gpus), workers, storage, address, max_failures)
+    machines = stage.Machines(ranks_with_gpu, workers, storage, address, max_failures)
     stage.run(read.data.validation, read.model, read.train, machines)
 
 
@@ -121,7 +122,8 @@ def merge() -> None:
     from pipeline import params
     from pipeline.stages import merge as stage
 
-    stage.run(params.read())
+    read = params.read()
+    stage.run(read)
 
 
 @app.command(rich_help_panel=WORKSPACES)

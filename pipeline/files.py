@@ -59,16 +59,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def significant(value: float) -> float:
     """Six significant digits: what files of figures hold, since the rest is the machine's rounding."""
-    return float(f"{value:.6g}")
-
-
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PipelineError(f"{path}: not found; run `dvc repro` to make it") from None
-    except ValueError as error:
-        raise PipelineError(f"{path}: not JSON ({error}); delete it and run `dvc repro`") from None
+    return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
 def md5(path: Path) -> str:
@@ -79,7 +70,10 @@ def md5(path: Path) -> str:
 
 def _part(path: Path) -> Path:
     """A name beside `path` that no other process uses; what killed processes left there is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _explained(path, error) from error
     for left in path.parent.glob(f".{path.name}.*.part"):
         pid = left.name.split(".")[-2]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):

@@ -21,7 +21,7 @@ def modules() -> dict[str, Path]:
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """All that a module imports anywhere in it: the project's modules by full name, others by their top name."""
+    """All that a module imports: the project's modules by full name, others by their top name."""
     found = set()
     for node in ast.walk(ast.parse(modules()[module].read_text())):
         if isinstance(node, ast.Import):

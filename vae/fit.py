@@ -11,7 +11,8 @@ Nothing here depends on what else is in the stack or on how many replicas there 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,8 +21,7 @@ from torch import distributed as dist
 from vae import objective, randomness
 from vae.config import TrainConfig
 from vae.evaluate import evaluate
-from vae.model import VAE
-from vae.stack import Record, State, adam, assemble, take_apart
+from vae.stack import Record, Stack, State
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Shard:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One finished epoch. `states` copies the models to the host, so call it only where they are kept."""
+    """One finished epoch. `states` copies the models to the host: call it before the generator goes on, and
+    only where the models are kept."""
 
     number: int  # from 1
     records: list[Record]  # a training record a component, then a validation record a component if asked
@@ -98,18 +99,14 @@ def fit(
 
     device = torch.device(device)
     components = tuple(state.component for state in states)
-    # The caller's states stay as they are: histories grow here.
-    states = [replace(state, history=list(state.history)) for state in states]
-    model = assemble(states, device)
-    optimizer = adam(model, states, config.learning_rate)
-    step = Step(model, optimizer, images_CND.to(device), batch_size, shard)
+    histories = [list(state.history) for state in states]
+    stack = Stack(states, device)
+    step = Step(stack, images_CND.to(device), config, shard)
     validation = None if validation_CND is None else validation_CND.to(device)
-    steps_before = states[0].steps
 
     def draw(epoch: int) -> randomness.EpochDraw:
-        return randomness.draw_epoch(
-            config.seed, components, epoch, images, batch_size, states[0].config.latent
-        )
+        latent = states[0].config.latent
+        return randomness.draw_epoch(config.seed, components, epoch, images, batch_size, latent)
 
     # Numbers for the next epoch are drawn while this one is stepped.
     with ThreadPoolExecutor(1, "draw") as pool:
@@ -118,91 +115,65 @@ def fit(
             numbers = upcoming.result()
             if epoch < config.epochs:
                 upcoming = pool.submit(draw, epoch + 1)
-            totals = step.run(numbers)
-            steps = numbers.order_CSB.shape[1]
-            records = _training_records(components, epoch, totals / (steps * batch_size))
+            means = [("train", step.run(numbers))]
             if validation is not None:
-                records += [
-                    Record(component, epoch, "validation", m.cost, m.reconstruction, m.kl)
-                    for component, m in zip(
-                        components, evaluate(model, components, validation, config.seed), strict=True
-                    )
-                ]
+                measures = evaluate(stack.model, components, validation, config.seed)
+                means.append(("validation", [(m.reconstruction, m.kl) for m in measures]))
+            records = [
+                Record(component, epoch, split, reconstruction + kl, reconstruction, kl)
+                for split, of_models in means
+                for component, (reconstruction, kl) in zip(components, of_models, strict=True)
+            ]
             _check_finite(records)
-            for state in states:
-                state.history.extend(r for r in records if r.component == state.component)
-            done = steps_before + (epoch - first + 1) * steps
-            yield Epoch(epoch, records, _Snapshot(model, optimizer, states, epoch, done))
+            for component, history in zip(components, histories, strict=True):
+                history.extend(r for r in records if r.component == component)
+            yield Epoch(epoch, records, partial(stack.states, epoch, histories))
 
 
 class Step:
     """One optimiser step, and a loop of them with nothing in between that waits for the device."""
 
-    def __init__(
-        self, model: VAE, optimizer: torch.optim.Adam, images_CND: Tensor, batch_size: int, shard: Shard
-    ) -> None:
+    def __init__(self, stack: Stack, images_CND: Tensor, config: TrainConfig, shard: Shard) -> None:
         models, images, pixels = images_CND.shape
-        self.model, self.optimizer, self.shard = model, optimizer, shard
-        self.batch_size = batch_size
+        self.stack, self.config, self.shard = stack, config, shard
         self.shape = (models, -1, pixels)
         self.pixels = images_CND.reshape(models * images, pixels)
         self.offsets = torch.arange(models, device=images_CND.device)[:, None] * images
         # Gradients are views of one buffer, so replicas exchange them in one message.
-        parameters = list(model.parameters())
-        self.gradients = torch.zeros(sum(p.numel() for p in parameters), device=images_CND.device)
-        for parameter, part in zip(
-            parameters, self.gradients.split([p.numel() for p in parameters]), strict=True
-        ):
+        sizes = [p.numel() for p in stack.parameters]
+        self.gradients = torch.zeros(sum(sizes), device=images_CND.device)
+        for parameter, part in zip(stack.parameters, self.gradients.split(sizes), strict=True):
             parameter.grad = part.view_as(parameter)
 
     def __call__(self, order_CB: Tensor, noise_CBK: Tensor) -> Tensor:
         """Step once; return the sums of reconstruction and KL over this replica's images, (2, C) nats."""
         rows = (order_CB + self.offsets).flatten()
         x_CBD = (self.pixels.index_select(0, rows) / 255).view(self.shape)
-        terms = objective.negative_elbo(self.model, x_CBD, noise_CBK)
+        terms = objective.negative_elbo(self.stack.model, x_CBD, noise_CBK)
         # Models are summed, so no gradient mixes; images are averaged over the whole batch.
-        loss = (terms.reconstruction.sum() + terms.kl.sum()) / self.batch_size
+        loss = (terms.reconstruction.sum() + terms.kl.sum()) / self.config.batch_size
         self.gradients.zero_()
         loss.backward()
         self.shard.sum(self.gradients)
-        self.optimizer.step()
+        self.stack.step(self.config.learning_rate)
         return torch.stack([terms.reconstruction.detach().sum(1), terms.kl.detach().sum(1)])
 
-    def run(self, numbers: randomness.EpochDraw) -> Tensor:
-        """An epoch of steps; the sums over all replicas' images, (2, C) float64 on the host."""
-        part = self.shard.part(self.batch_size)
+    def run(self, numbers: randomness.EpochDraw) -> list[tuple[float, float]]:
+        """An epoch of steps; reconstruction and KL of each model, nats averaged over all replicas' images."""
+        part = self.shard.part(self.config.batch_size)
         device = self.pixels.device
         orders = numbers.order_CSB[:, :, part].to(device)
         noises = numbers.noise_CSBK[:, :, part].to(device)
         totals = torch.zeros(2, self.shape[0], dtype=torch.float64, device=device)
-        for s in range(orders.shape[1]):
+        steps = orders.shape[1]
+        for s in range(steps):
             totals += self(orders[:, s], noises[:, s])
         self.shard.sum(totals)
-        return totals.cpu()
-
-
-def _training_records(components: tuple[str, ...], epoch: int, means_2C: Tensor) -> list[Record]:
-    return [
-        Record(component, epoch, "train", reconstruction + kl, reconstruction, kl)
-        for component, (reconstruction, kl) in zip(components, means_2C.T.tolist(), strict=True)
-    ]
+        means_2C = totals.cpu() / (steps * self.config.batch_size)
+        return [(reconstruction, kl) for reconstruction, kl in means_2C.T.tolist()]
 
 
 def _check_finite(records: list[Record]) -> None:
     for record in records:
         if not math.isfinite(record.cost):
             raise CostNotFinite(record.component, record.epoch, record.cost)
-
-
-@dataclass(frozen=True)
-class _Snapshot:
-    """The models at the end of an epoch; void once the generator goes on."""
-
-    model: VAE
-    optimizer: torch.optim.Adam
-    states: list[State]
-    epoch: int
-    steps: int
-
-    def __call__(self) -> list[State]:
-        return take_apart(self.model, self.optimizer, self.states, self.epoch, self.steps)

@@ -5,10 +5,12 @@ stopped with three stacks of one goes on with one stack of three.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 from vae.config import ModelConfig
 from vae.model import VAE, initial_weights
@@ -48,6 +50,62 @@ def initial_state(component: str, pixels: int, config: ModelConfig, seed: int) -
     return State(component, pixels, config, weights, zeros, {k: v.clone() for k, v in zeros.items()})
 
 
+class Stack:
+    """C models on a device, with Adam's moments. Adam is elementwise: no model sees another."""
+
+    def __init__(self, states: Sequence[State], device: torch.device) -> None:
+        """Copies of the states, which must be of one shape and after the same step."""
+        self._states = list(states)
+        self.model = assemble(states, device)
+        self.parameters: list[Tensor] = list(self.model.parameters())
+        self._names = [name for name, _ in self.model.named_parameters()]
+        self._first = [torch.stack([s.first_moments[n] for s in states]).to(device) for n in self._names]
+        self._second = [torch.stack([s.second_moments[n] for s in states]).to(device) for n in self._names]
+        # The fused kernel counts on the device, once a tensor.
+        self._steps = [torch.tensor(float(states[0].steps), device=device) for _ in self._names]
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """One step of Adam (Kingma & Ba 2015) along the parameters' gradients."""
+        # The functional form of torch.optim.Adam: the class imports torch._dynamo, a second of start-up.
+        adam(
+            self.parameters,
+            [cast(Tensor, p.grad) for p in self.parameters],
+            self._first,
+            self._second,
+            max_exp_avg_sqs=[],
+            state_steps=self._steps,
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=learning_rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
+
+    def states(self, epoch: int, histories: Sequence[list[Record]]) -> list[State]:
+        """The models as states of their own, copied to the host."""
+
+        def of(c: int, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+            copies = (tensor[c].detach().to("cpu", copy=True) for tensor in tensors)
+            return dict(zip(self._names, copies, strict=True))
+
+        return [
+            replace(
+                state,
+                weights=of(c, self.parameters),
+                first_moments=of(c, self._first),
+                second_moments=of(c, self._second),
+                steps=int(self._steps[0]),
+                epoch=epoch,
+                history=list(history),
+            )
+            for c, (state, history) in enumerate(zip(self._states, histories, strict=True))
+        ]
+
+
 def assemble(states: Sequence[State], device: torch.device) -> VAE:
     """One stack on the device that holds a copy of each state's weights. All must be of one shape."""
     first = states[0]
@@ -60,43 +118,3 @@ def assemble(states: Sequence[State], device: torch.device) -> VAE:
             for c, state in enumerate(states):
                 parameter[c].copy_(state.weights[name])
     return model.to(device)
-
-
-def adam(model: VAE, states: Sequence[State], learning_rate: float) -> torch.optim.Adam:
-    """The stack's optimiser, going on from the states' moments. It is elementwise: no model sees another."""
-    optimizer = torch.optim.Adam(model.parameters(), learning_rate, fused=True)
-    for name, parameter in model.named_parameters():
-        optimizer.state[parameter] = {
-            # Fused kernels read the step count on the parameter's device.
-            "step": torch.tensor(float(states[0].steps), device=parameter.device),
-            "exp_avg": torch.stack([s.first_moments[name] for s in states]).to(parameter.device),
-            "exp_avg_sq": torch.stack([s.second_moments[name] for s in states]).to(parameter.device),
-        }
-    return optimizer
-
-
-def take_apart(
-    model: VAE, optimizer: torch.optim.Adam, states: Sequence[State], epoch: int, steps: int
-) -> list[State]:
-    """The stack's models as states of their own, copied to the host; histories come from `states`."""
-    parameters = dict(model.named_parameters())
-
-    def slices(tensors: dict[str, Tensor], c: int) -> dict[str, Tensor]:
-        return {name: tensor[c].detach().to("cpu", copy=True) for name, tensor in tensors.items()}
-
-    first = {n: optimizer.state[p]["exp_avg"] for n, p in parameters.items()}
-    second = {n: optimizer.state[p]["exp_avg_sq"] for n, p in parameters.items()}
-    return [
-        State(
-            component=state.component,
-            pixels=state.pixels,
-            config=state.config,
-            weights=slices(dict(parameters), c),
-            first_moments=slices(first, c),
-            second_moments=slices(second, c),
-            steps=steps,
-            epoch=epoch,
-            history=list(state.history),
-        )
-        for c, state in enumerate(states)
-    ]

@@ -20,7 +20,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         PipelineError: the file is absent, damaged, or not of this layout.
     """
     try:
-        contents = scipy.io.loadmat(path, variable_names=("X", "y"))
+        contents = scipy.io.loadmat(str(path), variable_names=("X", "y"))
     except FileNotFoundError:
         raise PipelineError(f"{path}: not found; run `dvc repro download` to get it") from None
     # scipy answers a damaged file with whatever its parser trips over: zlib.error, TypeError, ValueError...
@@ -42,8 +42,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Write images (N, 3, 32, 32) uint8 and digits (N,) 0..9 in the official layout. Equal input, equal bytes.
-    """
+    """Write images (N, 3, 32, 32) uint8 and digits (N,) 0..9 as SVHN does. Equal input, equal bytes."""
     y = np.where(labels == 0, 10, labels).astype(np.uint8)[:, None]
     scipy.io.savemat(path, {"X": images.transpose(2, 3, 1, 0), "y": y}, do_compression=True)
     # The header's first 116 bytes are free text, where scipy puts the time of day.

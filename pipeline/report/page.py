@@ -71,7 +71,7 @@ def write(path: Path, content: Content) -> None:
         measures=MEASURES,
         rows=[(name, _row(values)) for name, values in content.metrics.items()],
         files=_files(content.provenance),
-        pairs=figures.grid(_pairs(content.originals, content.reconstructions), scale=2),
+        bands=_bands(content.originals, content.reconstructions),
         preview=figures.grid(figures.channels(content.originals[:PREVIEW]), scale=2),
         preview_labels=content.labels[:PREVIEW].tolist(),
         curves=figures.curves(
@@ -111,10 +111,9 @@ def _files(provenance: dict[str, tuple[int, Provenance | None]]) -> list[dict[st
     return rows
 
 
-def _pairs(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
-    """Bands of originals above their reconstructions, as tiles; the last band may be short."""
-    both = np.stack([figures.opaque(originals), figures.opaque(reconstructions)])  # 2, N, H, W, 4
-    missing = -both.shape[1] % BAND
-    both = np.pad(both, ((0, 0), (0, missing), (0, 0), (0, 0), (0, 0)))
-    bands = both.reshape(2, -1, BAND, *both.shape[2:]).swapaxes(0, 1)
-    return bands.reshape(-1, *bands.shape[2:])
+def _bands(originals: np.ndarray, reconstructions: np.ndarray) -> list[str]:
+    """Pictures of BAND originals above their reconstructions; the last may be short."""
+    pairs = np.stack([figures.opaque(originals), figures.opaque(reconstructions)])  # 2, N, H, W, 4
+    missing = -pairs.shape[1] % BAND
+    pairs = np.pad(pairs, ((0, 0), (0, missing), (0, 0), (0, 0), (0, 0)))
+    return [figures.grid(pairs[:, i : i + BAND], scale=2) for i in range(0, pairs.shape[1], BAND)]

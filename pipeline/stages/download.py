@@ -4,22 +4,22 @@ from pathlib import Path
 
 from pipeline import files, layout
 from pipeline.data import matfile, official, synthetic
-from pipeline.params import SYNTHETIC, DataConfig, SyntheticConfig
+from pipeline.params import SYNTHETIC, SyntheticConfig
 from pipeline.progress import bar
 
 
-def run(data: DataConfig, generated: SyntheticConfig) -> None:
+def run(source: str, extra: bool, generated: SyntheticConfig) -> None:
     """Write data/raw/{train,test[,extra]}_32x32.mat."""
-    splits = layout.SPLITS if data.extra else layout.SPLITS[:2]
+    splits = layout.SPLITS if extra else layout.SPLITS[:2]
     with files.atomic_directory(layout.RAW) as raw:
         for split in splits:
             target = raw / layout.raw(split).name
-            if data.source == SYNTHETIC:
+            if source == SYNTHETIC:
                 _generate(split, target, generated)
-            elif "://" in data.source:
-                _download(split, target, data.source)
+            elif "://" in source:
+                _download(split, target, source)
             else:
-                _copy(target, Path(data.source))
+                _copy(target, Path(source))
 
 
 def _generate(split: str, target: Path, config: SyntheticConfig) -> None:

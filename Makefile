@@ -1,0 +1,41 @@
+# The two commands to start with are `make demo` and `make test`; they install what they need into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test slow lint lock clean
+
+demo: .venv/runtime
+	$(BIN)/vaepipe demo
+
+test: .venv/dev
+	$(BIN)/pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The lock is complete, so pip has nothing to resolve.
+.venv/runtime: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --no-deps --requirement requirements.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+.venv/dev: .venv/runtime requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps --requirement requirements-dev.txt
+	touch $@
+
+# Newest versions that pyproject.toml admits. Local versions, as in torch==2.13.0+cpu, are on no public index.
+lock:
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet .
+	build/lock/bin/pip freeze --exclude vaepipe | sed 's/+.*//' > requirements.txt
+	build/lock/bin/pip install --quiet --upgrade pip
+	build/lock/bin/pip install --quiet --group dev
+	build/lock/bin/pip freeze --exclude vaepipe | sed 's/+.*//' | comm -13 requirements.txt - > requirements-dev.txt
+	rm -rf build/lock
+
+clean:
+	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache
+	find vae pipeline tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,56 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import layout
+from pipeline.data import matfile, synthetic
+
+ROOT = Path(__file__).parents[1]
+
+Vaepipe = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def crops() -> tuple[np.ndarray, np.ndarray]:
+    """300 generated crops, (300, 3, 32, 32) uint8, and their digits."""
+    return synthetic.generate(300, seed=0, split="train")
+
+
+@pytest.fixture
+def raw(workspace: Path, crops: tuple[np.ndarray, np.ndarray]) -> Path:
+    """A workspace that holds data/raw: 200 training and 100 test crops."""
+    images, labels = crops
+    layout.RAW.mkdir(parents=True)
+    matfile.write(layout.raw("train"), images[:200], labels[:200])
+    matfile.write(layout.raw("test"), images[200:], labels[200:])
+    return workspace
+
+
+@pytest.fixture
+def vaepipe() -> Vaepipe:
+    """Run the command line in the working directory."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["vaepipe", *arguments],
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,77 @@
+"""What people see who ask for what cannot be: one line, a status, nothing changed."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Vaepipe
+
+from pipeline import workspace as workspaces
+from pipeline.errors import PipelineError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["download"], "params.yaml: not found in"),
+        (["convert"], "data/raw/train_32x32.mat: not found; run `dvc repro download` to get it"),
+        (["split"], "data/svhn.h5: not found; run `dvc repro` to make it"),
+        (["init", "."], ".: not an empty folder"),
+    ],
+)
+def test_what_is_missing_is_named(workspace: Path, vaepipe: Vaepipe, arguments: list[str], said: str) -> None:
+    (workspace / "mine").touch()
+    done = vaepipe(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {said}")
+    assert done.stderr.count("\n") == 1
+    assert [p.name for p in workspace.iterdir() if p.name != "data"] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "--gpus", "three"], "neither a number"),
+        (["train", "--workers", "0"], "greater than or equal to 1"),
+        (["train", "--max-failures", "-1"], "greater than or equal to 0"),
+        (["trian"], "No such command"),
+    ],
+)
+def test_options_that_make_no_sense(
+    workspace: Path, vaepipe: Vaepipe, arguments: list[str], said: str
+) -> None:
+    workspaces.create(workspace / "w")
+    done = vaepipe(*arguments)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+
+
+def test_train_and_merge_say_what_to_run_first(
+    workspace: Path, vaepipe: Vaepipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspaces.create(workspace / "w")
+    monkeypatch.chdir(workspace / "w")
+    for stage in ("train", "merge"):
+        done = vaepipe(stage)
+        assert done.returncode == 1
+        assert "data/channels/red.h5: not found; run `dvc repro` to make it" in done.stderr
+
+
+def test_a_workspace_has_what_dvc_needs(workspace: Path) -> None:
+    workspaces.create(workspace / "new", workspaces.DEMO)
+    made = workspace / "new"
+    for name in workspaces.TEMPLATE:
+        assert (made / name).is_file(), name
+    assert (made / "vae/model.py").is_file()
+    assert (made / "pipeline/cli.py").is_file()
+    assert "no_scm = true" in (made / ".dvc/config").read_text()
+    text = (made / "params.yaml").read_text()
+    assert "source: synthetic" in text
+    assert "# share of the training images" in text  # comments stay
+
+
+def test_a_workspace_is_never_made_over_something(workspace: Path) -> None:
+    (workspace / "mine").mkdir()
+    (workspace / "mine/file").touch()
+    with pytest.raises(PipelineError, match="not an empty folder; name another, or empty it"):
+        workspaces.create(workspace / "mine")
+    assert [p.name for p in (workspace / "mine").iterdir()] == ["file"]

@@ -1,0 +1,72 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import files
+from pipeline.errors import PipelineError
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out" / "file"
+    with files.atomic_file(path) as part:
+        part.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail() -> None:
+        with files.atomic_file(path) as part:
+            part.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_read_only_file_is_replaced_not_written_to(tmp_path: Path) -> None:
+    """DVC links its cache into the workspace: writing through the link would spoil the cache."""
+    cache, path = tmp_path / "cache", tmp_path / "file"
+    cache.write_text("cached")
+    cache.chmod(0o444)
+    path.hardlink_to(cache)
+    files.write_text(path, "new")
+    assert (cache.read_text(), path.read_text()) == ("cached", "new")
+
+
+def test_a_directory_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "models"
+    path.mkdir()
+    (path / "stale").write_text("")
+    with files.atomic_directory(path) as part:
+        (part / "fresh").write_text("")
+        assert (path / "stale").exists()
+    assert [p.name for p in path.iterdir()] == ["fresh"]
+    assert [p.name for p in tmp_path.iterdir()] == ["models"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    left, alive = (tmp_path / f".file.{pid}.part" for pid in (int(dead.stdout), os.getppid()))
+    left.write_text("half")
+    alive.write_text("another process is writing this")
+    files.write_text(tmp_path / "file", "whole")
+    assert not left.exists()
+    assert alive.exists()
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PipelineError, match="inside: cannot be written: File exists"):
+        files.write_text(tmp_path / "file" / "inside", "")

@@ -1,0 +1,141 @@
+"""Training: resumed, stacked, sharded, diverged."""
+
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed as dist
+from torch import multiprocessing
+
+from vae.config import ModelConfig, TrainConfig
+from vae.fit import CostNotFinite, Shard, fit
+from vae.modelfile import load_checkpoint, save_checkpoint
+from vae.stack import State, initial_state
+
+MODEL = ModelConfig(latent=4, hidden=(16,), activation="softplus")
+TRAIN = TrainConfig(epochs=4, batch_size=10, learning_rate=0.01, seed=0)
+COMPONENTS = ("red", "green", "blue")
+IMAGES = torch.randint(0, 256, (3, 64, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def fresh(*components: str) -> list[State]:
+    return [initial_state(c, IMAGES.shape[-1], MODEL, TRAIN.seed) for c in components]
+
+
+def images(*components: str) -> torch.Tensor:
+    return IMAGES[[COMPONENTS.index(c) for c in components]]
+
+
+def last(epochs: object) -> list[State]:
+    return [epoch.states() for epoch in epochs][-1]  # type: ignore[attr-defined]
+
+
+def assert_same(a: State, b: State) -> None:
+    assert (a.component, a.epoch, a.steps, a.history) == (b.component, b.epoch, b.steps, b.history)
+    for tensors in ("weights", "first_moments", "second_moments"):
+        for name, tensor in getattr(a, tensors).items():
+            assert torch.equal(tensor, getattr(b, tensors)[name]), name
+
+
+def distance(a: State, b: State) -> float:
+    """The largest relative L2 distance of two models' weights."""
+    return max(float((a.weights[n] - b.weights[n]).norm() / b.weights[n].norm()) for n in a.weights)
+
+
+def test_the_cost_falls_and_the_history_says_so() -> None:
+    [state] = last(fit(images("red"), fresh("red"), TRAIN, validation_CND=images("red")[:, :20]))
+    training = [r for r in state.history if r.split == "train"]
+    assert [r.epoch for r in training] == [1, 2, 3, 4]
+    assert training[-1].cost < training[0].cost
+    assert [r.epoch for r in state.history if r.split == "validation"] == [1, 2, 3, 4]
+    assert all(r.cost == r.reconstruction + r.kl and r.component == "red" for r in state.history)
+    assert (state.epoch, state.steps) == (4, 4 * 6)
+
+
+def test_twice_is_bit_identical() -> None:
+    first, second = (last(fit(images("red"), fresh("red"), TRAIN)) for _ in range(2))
+    assert_same(first[0], second[0])
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_a_resumed_run_is_bit_identical(tmp_path: Path, stop: int) -> None:
+    [whole] = last(fit(images("red"), fresh("red"), TRAIN))
+    for epoch in fit(images("red"), fresh("red"), TRAIN):
+        if epoch.number == stop:
+            save_checkpoint(tmp_path / "red", epoch.states()[0])
+            break
+    [resumed] = last(fit(images("red"), [load_checkpoint(tmp_path / "red")], TRAIN))
+    assert_same(whole, resumed)
+
+
+def test_raising_the_epochs_goes_on() -> None:
+    short = TrainConfig(epochs=2, batch_size=10, learning_rate=0.01, seed=0)
+    resumed = last(fit(images("red"), last(fit(images("red"), fresh("red"), short)), TRAIN))
+    assert_same(resumed[0], last(fit(images("red"), fresh("red"), TRAIN))[0])
+
+
+def test_states_given_are_not_changed() -> None:
+    before, given = fresh("red"), fresh("red")
+    last(fit(images("red"), given, TRAIN))
+    assert_same(before[0], given[0])
+
+
+@pytest.mark.parametrize("stacks", [(COMPONENTS,), (("red", "green"), ("blue",))])
+def test_a_stack_is_its_models_alone(stacks: tuple[tuple[str, ...], ...]) -> None:
+    stacked = {s.component: s for stack in stacks for s in last(fit(images(*stack), fresh(*stack), TRAIN))}
+    for component in COMPONENTS:
+        [alone] = last(fit(images(component), fresh(component), TRAIN))
+        assert distance(stacked[component], alone) < 1e-5
+        assert stacked[component].history[-1].cost == pytest.approx(alone.history[-1].cost, abs=1e-3)
+
+
+def _replica(index: int, count: int, port: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=index, world_size=count)
+    try:
+        shard = Shard(index, count, dist.group.WORLD)
+        [state] = last(fit(images("green"), fresh("green"), TRAIN, shard=shard))
+        save_checkpoint(Path(folder) / f"{index}", state)
+    finally:
+        dist.destroy_process_group()
+
+
+def test_replicas_agree_with_one_process(tmp_path: Path) -> None:
+    """Three replicas, so that a batch of ten is cut unevenly."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.start_processes(_replica, (3, port, str(tmp_path)), 3, start_method="spawn")
+    replicas = [load_checkpoint(tmp_path / f"{i}") for i in range(3)]
+    for other in replicas[1:]:
+        assert_same(replicas[0], other)
+    [alone] = last(fit(images("green"), fresh("green"), TRAIN))
+    assert distance(replicas[0], alone) < 1e-5
+    assert replicas[0].history[-1].cost == pytest.approx(alone.history[-1].cost, abs=1e-3)
+
+
+def test_divergence_is_named() -> None:
+    [state] = fresh("red")
+    state.weights["output.bias"].fill_(float("nan"))
+    with pytest.raises(CostNotFinite, match=r"cost of red became nan in epoch 1: try a smaller train"):
+        list(fit(images("red"), [state], TRAIN))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: fit(images("red", "green"), fresh("red"), TRAIN), "2 sets of images need as many states"),
+        (lambda: fit(images("red")[:, :5], fresh("red"), TRAIN), "batch_size 10 is more than the 5"),
+        (lambda: fit(images("red"), fresh("red"), TRAIN, shard=Shard(0, 11)), "less than one image for each"),
+    ],
+)
+def test_arguments_that_do_not_fit(call: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        next(call())  # type: ignore[operator]
+
+
+def test_models_of_different_shapes_are_no_stack() -> None:
+    other = initial_state("green", 20, ModelConfig(5, (16,), "softplus"), 0)
+    with pytest.raises(ValueError, match="different shapes"):
+        next(fit(images("red", "green"), [*fresh("red"), other], TRAIN))

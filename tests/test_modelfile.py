@@ -1,0 +1,72 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from test_fit import MODEL, TRAIN, assert_same, fresh, images, last
+
+from vae.fit import fit
+from vae.modelfile import KEY, ModelFileError, load_checkpoint, load_model, save_checkpoint, save_model
+from vae.stack import State
+
+
+@pytest.fixture(scope="module")
+def state() -> State:
+    return last(fit(images("red"), fresh("red"), TRAIN))[0]
+
+
+def test_a_checkpoint_is_the_state_to_the_bit(tmp_path: Path, state: State) -> None:
+    save_checkpoint(tmp_path / "red", state)
+    assert_same(load_checkpoint(tmp_path / "red"), state)
+
+
+def test_a_model_file_holds_what_it_takes_to_build_the_model(tmp_path: Path, state: State) -> None:
+    save_model(tmp_path / "red", state)
+    found = load_model(tmp_path / "red")
+    assert (found.component, found.pixels, found.config, found.epoch) == ("red", 20, MODEL, 4)
+    assert all(torch.equal(found.weights[n], w) for n, w in state.weights.items())
+    # Readable with safetensors alone.
+    assert load_file(tmp_path / "red").keys() == state.weights.keys()
+
+
+def test_equal_states_give_equal_bytes(tmp_path: Path, state: State) -> None:
+    for save in (save_model, save_checkpoint):
+        for name in ("a", "b"):
+            save(tmp_path / name, state)
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="no such model file"):
+        load_model(tmp_path / "red")
+
+
+@pytest.mark.parametrize("length", [0, 4, 100, -1])
+def test_a_file_that_was_cut(tmp_path: Path, state: State, length: int) -> None:
+    save_checkpoint(tmp_path / "red", state)
+    (tmp_path / "red").write_bytes((tmp_path / "red").read_bytes()[:length])
+    with pytest.raises(ModelFileError, match="red: not a vaepipe model file, or damaged"):
+        load_checkpoint(tmp_path / "red")
+
+
+def test_a_foreign_file(tmp_path: Path) -> None:
+    (tmp_path / "pickle").write_bytes(b"\x80\x04K\x01.")
+    save_file({"w": torch.zeros(1)}, tmp_path / "other")
+    for name in ("pickle", "other"):
+        with pytest.raises(ModelFileError, match="not a vaepipe model file"):
+            load_model(tmp_path / name)
+
+
+def test_a_model_of_another_shape(tmp_path: Path, state: State) -> None:
+    about = {"component": "red", "pixels": 21, "epoch": 4}
+    about["model"] = {"latent": 4, "hidden": [16], "activation": "softplus"}  # type: ignore[assignment]
+    save_file(state.weights, tmp_path / "red", {KEY: json.dumps(about)})
+    with pytest.raises(ModelFileError, match=r"weight encoder.0.weight should be 21x16, not 20x16"):
+        load_model(tmp_path / "red")
+
+
+def test_a_description_of_another_version(tmp_path: Path, state: State) -> None:
+    save_file(state.weights, tmp_path / "red", {KEY: json.dumps({"component": "red"})})
+    with pytest.raises(ModelFileError, match="description"):
+        load_model(tmp_path / "red")

@@ -1,0 +1,145 @@
+"""The whole pipeline, as people run it: `dvc repro` in a workspace."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from safetensors import safe_open
+
+from pipeline import layout
+from pipeline import workspace as workspaces
+from pipeline.data import matfile
+
+pytestmark = pytest.mark.slow
+
+SMALL = {
+    "data": {"source": "synthetic", "validation": 0.1},
+    "synthetic": {"train": 600, "test": 120},
+    "model": {"latent": 5, "hidden": [40, 30]},
+    "train": {"epochs": 3, "batch_size": 50},
+    "merge": {"images": 20},
+}
+
+
+def dvc(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=cwd,
+        env=os.environ | {"PATH": path} | variables,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def ran(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which the pipeline ran on 720 generated crops, on two ranks."""
+    folder = tmp_path_factory.mktemp("pipeline") / "workspace"
+    workspaces.create(folder, SMALL)
+    # A copy, so that a test may edit it.
+    (folder / "pipeline").unlink()
+    shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    done = dvc("repro", cwd=folder, VAEPIPE_WORKERS="2")
+    assert ran(done) == ["download", "convert", "split", "train", "merge"]
+    assert "starting 2 CPU ranks for red+green | blue" in done.stderr
+    return folder
+
+
+def test_the_outs_fit_each_other(small: Path) -> None:
+    images, labels = matfile.read(small / layout.raw("test"))
+    with h5py.File(small / layout.RECONSTRUCTIONS) as file:
+        rebuilt = file["test/images"][:]
+        assert np.array_equal(file["test/labels"], labels)
+    assert rebuilt.shape == (120, 3, 32, 32)
+    metrics = json.loads((small / layout.TEST_METRICS).read_text())
+    assert set(metrics) == {"red", "green", "blue", "rgb"}
+    for c, component in enumerate(layout.COMPONENTS):
+        error = ((rebuilt[:, c].astype(float) - images[:, c]) / 255) ** 2
+        # Rounding to bytes moves it a little.
+        assert metrics[component]["mse"] == pytest.approx(error.mean(), rel=0.01)
+        assert metrics[component]["cost"] > metrics[component]["floor"]
+    assert metrics["rgb"]["cost"] == pytest.approx(
+        sum(metrics[c]["cost"] for c in layout.COMPONENTS), rel=1e-5
+    )
+    training = json.loads((small / layout.TRAIN_METRICS).read_text())
+    assert training["red"]["validation"]["floor"] != training["red"]["floor"]
+    rows = (small / layout.HISTORY).read_text().splitlines()
+    assert len(rows) == 1 + 3 * 3 * 2  # epochs, components, splits
+
+
+def test_the_models_are_those_of_one_process(small: Path) -> None:
+    """Ray, two ranks and a stack of two against plain `fit` of green alone."""
+    from pipeline import params
+    from pipeline.stages.train import read_pixels
+    from vae.fit import fit
+    from vae.stack import initial_state
+
+    read = params.read(small / layout.PARAMS)
+    before = Path.cwd()
+    os.chdir(small)
+    try:
+        pixels = read_pixels(["green"], 0.1).train["green"]
+    finally:
+        os.chdir(before)
+    assert pixels.shape == (540, 1024)
+    state = initial_state("green", 1024, read.model, read.train.seed)
+    [expected] = [e.states() for e in fit(torch.from_numpy(pixels)[None], [state], read.train)][-1]
+    with safe_open(small / layout.model("green"), "pt") as file:
+        for name, weight in expected.weights.items():
+            distance = (file.get_tensor(name) - weight).norm() / weight.norm()
+            assert distance < 1e-4, name
+
+
+def test_nothing_runs_twice(small: Path) -> None:
+    assert ran(dvc("repro", cwd=small)) == []
+
+
+def test_a_finished_run_is_gone_on_with_not_repeated(small: Path) -> None:
+    """What DVC has lost, the run's checkpoints bring back, to the byte, without starting Ray."""
+    before = {c: (small / layout.model(c)).read_bytes() for c in layout.COMPONENTS}
+    done = dvc("repro", "--force", "--single-item", "--no-run-cache", "train", cwd=small)
+    assert ran(done) == ["train"]
+    assert "is at epoch 3 already: nothing to train" in done.stderr
+    assert {c: (small / layout.model(c)).read_bytes() for c in layout.COMPONENTS} == before
+
+
+def test_a_change_reruns_what_it_shapes(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(small, folder, symlinks=True)
+
+    def planned() -> list[str]:
+        return ran(dvc("repro", "--dry", cwd=folder))
+
+    template = folder / "pipeline/report/template.html"
+    template.write_text(template.read_text() + "<!-- edited -->")
+    assert planned() == ["merge"]
+    shutil.copy(small / "pipeline/report/template.html", template)
+    assert planned() == []
+
+    parameters = folder / layout.PARAMS
+    before = parameters.read_text()
+    for old, new, stages in (
+        ("latent: 5", "latent: 6", ["train", "merge"]),
+        ("images: 20", "images: 10", ["merge"]),
+        ("validation: 0.1", "validation: 0.2", ["train", "merge"]),
+    ):
+        assert old in before
+        parameters.write_text(before.replace(old, new))
+        assert planned() == stages, new
+    parameters.write_text(before)

@@ -1,0 +1,128 @@
+"""Runs and their checkpoints on disk."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_fit import TRAIN, fresh, images
+
+from pipeline import runs
+from pipeline.checkpoints import Checkpoints
+from pipeline.errors import PipelineError
+from vae.config import ModelConfig
+from vae.fit import fit
+from vae.stack import State
+
+PIXELS = {"red": np.zeros((4, 9), np.uint8), "green": np.ones((4, 9), np.uint8)}
+MODEL = ModelConfig(4, (16,), "softplus")
+
+
+def test_a_run_is_named_by_all_that_shapes_its_result() -> None:
+    name = runs.run_hash(PIXELS, {}, MODEL, TRAIN)
+    assert name == runs.run_hash({c: p.copy() for c, p in PIXELS.items()}, {}, MODEL, TRAIN)
+    touched = {"red": PIXELS["red"], "green": PIXELS["green"].copy()}
+    touched["green"][3, 8] = 0
+    swapped = {"red": PIXELS["green"], "green": PIXELS["red"]}
+    others = [
+        runs.run_hash(touched, {}, MODEL, TRAIN),
+        runs.run_hash(swapped, {}, MODEL, TRAIN),
+        runs.run_hash(PIXELS, PIXELS, MODEL, TRAIN),
+        *(
+            runs.run_hash(PIXELS, {}, replace(MODEL, **change), TRAIN)
+            for change in ({"latent": 5}, {"hidden": (17,)}, {"activation": "gelu"})
+        ),
+        *(
+            runs.run_hash(PIXELS, {}, MODEL, replace(TRAIN, **change))
+            for change in ({"batch_size": 11}, {"learning_rate": 0.02}, {"seed": 1})
+        ),
+    ]
+    assert len({name, *others}) == 1 + len(others)
+    # Raising the epochs goes on.
+    assert runs.run_hash(PIXELS, {}, MODEL, replace(TRAIN, epochs=9)) == name
+
+
+def test_a_changed_line_of_vae_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.py").write_text("x = 1")
+    monkeypatch.setattr(runs.vae, "__file__", str(tmp_path / "__init__.py"))
+    before = runs.run_hash(PIXELS, {}, MODEL, TRAIN)
+    (tmp_path / "model.py").write_text("x = 2")
+    assert runs.run_hash(PIXELS, {}, MODEL, TRAIN) != before
+
+
+HOLD = "from pipeline import runs\nwith runs.hold('abc'): print('held', flush=True); input()"
+
+
+def test_a_run_is_held_by_one_process_which_is_named(workspace: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(PipelineError, match=f"run abc is being trained by process {holder.pid} on "):
+            _hold()
+        holder.kill()
+    _hold()  # the kernel let go
+
+
+def _hold() -> None:
+    with runs.hold("abc"):
+        pass
+
+
+@pytest.fixture(scope="module")
+def epochs() -> dict[int, list[State]]:
+    """The states of red and green after epochs 1 to 4."""
+    both = fit(images("red", "green"), fresh("red", "green"), TRAIN)
+    return {epoch.number: epoch.states() for epoch in both}
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(str(tmp_path), "run", ("red", "green"))
+
+
+def test_an_epoch_counts_once_all_its_files_are_whole(
+    checkpoints: Checkpoints, epochs: dict[int, list[State]], tmp_path: Path
+) -> None:
+    assert checkpoints.latest() == 0
+    for state in epochs[1]:
+        checkpoints.save(state)
+    assert checkpoints.latest() == 1
+    checkpoints.save(epochs[2][0])  # green is not there yet
+    assert checkpoints.latest() == 1
+    checkpoints.save(epochs[2][1])
+    assert checkpoints.latest() == 2
+    green = tmp_path / "run" / "epoch-000002" / "green.safetensors"
+    green.write_bytes(green.read_bytes()[:-10])  # a disk that filled up
+    assert checkpoints.latest() == 1
+    state = checkpoints.load(1, "red")
+    assert (state.component, state.epoch) == ("red", 1)
+
+
+def test_old_epochs_are_deleted_and_one_spare_is_kept(
+    checkpoints: Checkpoints, epochs: dict[int, list[State]], tmp_path: Path
+) -> None:
+    for number, states in epochs.items():
+        for state in states:
+            checkpoints.save(state)
+        checkpoints.prune(number)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["epoch-000003", "epoch-000004"]
+
+
+def test_a_node_that_does_not_share_the_storage_is_named(tmp_path: Path) -> None:
+    here, there = (Checkpoints(str(tmp_path / name), "run", ("red",)) for name in ("here", "there"))
+    mark = here.mark()
+    here.check_shared(mark, "node-1")
+    with pytest.raises(PipelineError, match="node node-2 does not see what the driver writes"):
+        there.check_shared(mark, "node-2")
+
+
+def test_storage_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PipelineError, match="cannot be written"):
+        Checkpoints(str(tmp_path / "file"), "run", ("red",)).mark()
+    with pytest.raises(PipelineError, match="--storage nowhere://x: cannot be used"):
+        Checkpoints("nowhere://x", "run", ("red",))

@@ -1,0 +1,106 @@
+"""The arrows between the rooms, and what is loaded when."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from imports import imports, local_imports, modules
+
+# The rooms, each with the rooms it may enter besides itself.
+PIPELINE_ROOMS = {
+    "cli": {"stages", "workspace", "common"},
+    "workspace": {"common"},
+    "stages": {"ray", "report", "data", "common"},
+    "ray": {"common"},
+    "report": {"data", "common"},
+    "data": {"common"},
+    "common": set(),
+}
+RAY = {"board", "gang", "ray_session", "training_view", "worker"}
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    if parts[0] == "vae":
+        return "vae"
+    name = parts[1] if len(parts) > 1 else "common"
+    return "ray" if name in RAY else name if name in PIPELINE_ROOMS else "common"
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_no_arrow_against_the_design(module: str) -> None:
+    here = room(module)
+    allowed = {"vae"} if here == "vae" else PIPELINE_ROOMS[here] | {here, "vae"}
+    assert {room(name) for name in local_imports(module)} <= allowed
+
+
+def test_no_stage_imports_another() -> None:
+    for module in modules():
+        if module.startswith("pipeline.stages."):
+            assert not {name for name in local_imports(module) if name.startswith("pipeline.stages.")}
+
+
+def test_no_circle() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path, module))
+        if module not in done:
+            for name in local_imports(module) - {module}:
+                visit(name, (*path, module))
+            done.add(module)
+
+    for module in modules():
+        visit(module, ())
+
+
+def test_vae_needs_torch_numpy_and_safetensors_alone() -> None:
+    for module in (name for name in modules() if name.startswith("vae")):
+        foreign = {n for n in imports(module) if n not in modules()} - sys.stdlib_module_names
+        allowed = {"torch", "numpy"} | ({"safetensors"} if module == "vae.modelfile" else set())
+        assert foreign <= allowed, module
+
+
+def test_packages_hold_no_code_of_their_own() -> None:
+    """So that dvc.yaml need not list them."""
+    for path in modules().values():
+        if path.name == "__init__.py":
+            [only] = ast.parse(path.read_text()).body
+            assert isinstance(only, ast.Expr)
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import vae.config", {"torch", "numpy"}),
+        ("import vae.fit, vae.modelfile", {"h5py", "ray", "dvc", "typer", "pydantic", "torch._dynamo"}),
+        ("import pipeline.cli", {"torch", "ray", "h5py", "numpy", "pydantic", "dvc"}),
+        ("from pipeline import params; params.Params", {"torch", "ray", "h5py", "numpy"}),
+        ("import pipeline.stages.convert, pipeline.stages.split", {"torch", "ray", "matplotlib"}),
+        ("import pipeline.stages.train", {"ray", "matplotlib", "scipy"}),
+        ("import pipeline.stages.merge", {"ray"}),
+    ],
+)
+def test_what_is_not_loaded(code: str, absent: set[str]) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not absent & set(shown.stdout.split())
+
+
+def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['vaepipe', '--help']\n"
+        "from pipeline import cli\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'ray', 'numpy', 'h5py'} & set(sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    for command in ("download", "convert", "split", "train", "merge", "init", "demo"):
+        assert command in shown.stdout

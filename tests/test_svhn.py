@@ -1,0 +1,48 @@
+"""On real SVHN files, where there are some: `VAEPIPE_SVHN` names the folder."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+
+from pipeline import layout, params
+from pipeline.params import SyntheticConfig
+from pipeline.stages import convert, download, split
+from pipeline.stages.train import read_pixels
+from vae.baseline import entropy_floor
+from vae.evaluate import evaluate
+from vae.fit import fit
+from vae.stack import assemble, initial_state
+
+FOLDER = Path(os.environ.get("VAEPIPE_SVHN", ROOT.parent / "shared/svhn"))
+SLICE = {"train": 6077, "test": 1069}  # images of the slice that the figures below were measured on
+
+pytestmark = [
+    pytest.mark.svhn,
+    pytest.mark.slow,
+    pytest.mark.skipif(not (FOLDER / "train_32x32.mat").exists(), reason=f"no SVHN files in {FOLDER}"),
+]
+
+
+def test_the_papers_model_costs_what_a_textbook_script_measured(workspace: Path) -> None:
+    """Red after 10 epochs, on the 6,077/1,069-image slice: 638.6 nats by an independent script."""
+    download.run(str(FOLDER), False, SyntheticConfig(1, 1, 1, 0))
+    convert.run()
+    split.run()
+    train = torch.from_numpy(read_pixels(["red"], 0.0).train["red"])[None]
+    if train.shape[1] != SLICE["train"]:
+        pytest.skip(f"{FOLDER} holds other images than the slice that was measured")
+    from pipeline import store
+
+    with store.read(layout.channel("red"), dimensions=3) as splits:
+        test = torch.from_numpy(splits["test"].images[:]).flatten(1)[None]
+    assert test.shape[1] == SLICE["test"]
+    assert entropy_floor(test[0]) == pytest.approx(594.2, abs=0.05)
+
+    read = params.read(ROOT / "params.yaml")
+    config = params.TrainConfig(10, read.train.batch_size, read.train.learning_rate, read.train.seed)
+    *_, last = fit(train, [initial_state("red", 1024, read.model, config.seed)], config)
+    model = assemble(last.states(), torch.device("cpu"))
+    assert evaluate(model, ["red"], test, config.seed)[0].cost == pytest.approx(638.6, abs=3)
