@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow lint lock clean
+.PHONY: demo test lint bench lock clean
 
 demo: .venv/runtime
 	$(BIN)/vaepipe demo
 
 test: .venv/dev
 	$(BIN)/pytest
+
+bench: .venv/runtime
+	$(BIN)/python -m bench
 
 lint: .venv/dev
 	$(BIN)/ruff check .

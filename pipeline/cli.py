@@ -26,17 +26,14 @@ WORKSPACES = "Workspaces"
 
 
 def main() -> None:
-    """The entry point: one line for what a user can mend, 130 for Ctrl-C."""
+    """The entry point: one line for what a user can mend."""
     # What stops a container or a batch job, treated as what stops a person's command.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except PipelineError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on from the last checkpoint", err=True)
-        sys.exit(130)
+        typer.echo(f"error: {error}" if error.status == 1 else str(error), err=True)
+        sys.exit(error.status)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -1,8 +1,16 @@
-"""The one exception that people are meant to read."""
+"""The exceptions that people are meant to read."""
 
 
 class PipelineError(Exception):
     """Something the user can mend. The message is one line: what, where, expected, found, what to do.
 
-    The command line prints it without a traceback and exits with status 1.
+    The command line prints it without a traceback and exits with `status`.
     """
+
+    status = 1
+
+
+class Interrupted(PipelineError):
+    """Ctrl-C or SIGTERM, answered; the message says what is kept and how to go on."""
+
+    status = 130  # the shells' number for it

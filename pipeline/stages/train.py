@@ -14,7 +14,7 @@ import torch
 
 from pipeline import files, layout, placement, runs, store
 from pipeline.checkpoints import Checkpoints
-from pipeline.errors import PipelineError
+from pipeline.errors import Interrupted, PipelineError
 from pipeline.progress import console
 from vae.baseline import entropy_floor
 from vae.config import ModelConfig, TrainConfig
@@ -130,8 +130,14 @@ def _fit(
             validation=gang.put(pixels.validation),
             board=None,
         )
-        with TrainingView(checkpoints.run, request, train.epochs, machines.max_failures) as view:
-            gang.train(job, request, machines.max_failures, view.show)
+        try:
+            with TrainingView(checkpoints.run, request, train.epochs, machines.max_failures) as view:
+                gang.train(job, request, machines.max_failures, view.show)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted: run {checkpoints.run} keeps its checkpoint of epoch {checkpoints.latest()}; "
+                "the same command goes on from there"
+            ) from None
     seconds = round(time.monotonic() - started, 1)
     folder = layout.RUNS / checkpoints.run
     files.write_json(folder / "timing.json", {"seconds": seconds, "placement": str(request.plan)})
