@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pipeline import files
+from pipeline import files, layout
 from pipeline.errors import PipelineError
 
 BLOCK = 4096  # images in memory at a time; 12 MB of RGB crops
@@ -83,7 +83,11 @@ def read(path: Path, dimensions: int) -> Iterator[dict[str, Split]]:
     except OSError as error:
         raise PipelineError(f"{path}: not a whole HDF5 file ({error}); {REMEDY}") from None
     with file:
-        yield {name: _split(path, name, file[name], dimensions) for name in file}
+        # HDF5 lists groups by name; people expect training images first.
+        names = [name for name in layout.SPLITS if name in file]
+        if not names:
+            raise PipelineError(f"{path}: no split in it; expected train and test; {REMEDY}")
+        yield {name: _split(path, name, file[name], dimensions) for name in names}
 
 
 def _split(path: Path, name: str, group: h5py.Group, dimensions: int) -> Split:
