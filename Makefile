@@ -18,15 +18,16 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The lock is complete, so pip has nothing to resolve.
+# With dependencies, although the lock names them: on Linux the public index has torch with CUDA, whose
+# libraries the lock leaves out, since a machine without a GPU has no use for their gigabytes.
 .venv/runtime: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-deps --requirement requirements.txt
+	$(BIN)/pip install --quiet --requirement requirements.txt
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
 .venv/dev: .venv/runtime requirements-dev.txt
-	$(BIN)/pip install --quiet --no-deps --requirement requirements-dev.txt
+	$(BIN)/pip install --quiet --requirement requirements-dev.txt
 	touch $@
 
 # Newest versions that pyproject.toml admits. Local versions, as in torch==2.13.0+cpu, are on no public index.

@@ -9,6 +9,7 @@ import numpy as np
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline import ray_session
 from pipeline.board import Board, BoardActor
@@ -32,7 +33,9 @@ def train(job: Job, request: Request, max_failures: int, show: Callable[[Board],
     Raises:
         PipelineError: a failure that no retry would mend, or one too many.
     """
-    board = cast(Any, BoardActor).remote()
+    # On the driver's node, which stays when a worker's goes.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = cast(Any, BoardActor).options(scheduling_strategy=here).remote()
     job = replace(job, board=board)
     with ray_session.scratch() as folder:
         trainer = TorchTrainer(

@@ -1,17 +1,21 @@
 """Joining a Ray cluster, or starting Ray on this machine, and asking what it offers."""
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import ray
+from ruamel.yaml import YAML
 
 import pipeline
 import vae
 from pipeline.errors import PipelineError
 from pipeline.placement import Offer
+
+CONNECT_SECONDS = 5.0  # for a cluster to answer
 
 # Read by Ray's driver process before it starts anything.
 ENVIRONMENT = {
@@ -24,44 +28,80 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
 
+# Where `ray up` leaves the cluster's description on the head, for its autoscaler.
+AUTOSCALER_CONFIG = Path("~/ray_bootstrap_config.yaml").expanduser()
+
 
 @contextmanager
-def session(address: str | None) -> Iterator[None]:
-    """Ray, while the block runs: the cluster at `address` (or RAY_ADDRESS), else one on this machine alone.
+def session(address: str | None) -> Iterator[bool]:
+    """Ray, while the block runs: the cluster at `address`, or one that is started on this machine alone.
+
+    Yields whether a cluster was joined.
 
     Raises:
         PipelineError: no cluster answers there.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    joined = address not in (None, "local")
+    if address and ":" in address:
+        _check_reachable(address)
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     try:
-        if address == "local":
-            ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
-        else:
+        if joined:
             # Every node runs the driver's own code.
             ray.init(address, runtime_env={"py_modules": [_folder(vae), _folder(pipeline)]}, **quiet)
+        else:
+            ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise PipelineError(f"--address {address}: no Ray cluster can be joined there: {error}") from None
+        reason = " ".join(str(error).split())
+        where = f"--address {address}: no Ray cluster can be joined there" if joined else "Ray cannot start"
+        raise PipelineError(f"{where}: {reason}") from None
     try:
-        yield
+        yield joined
     finally:
         ray.shutdown()
 
 
-def offer() -> Offer:
-    """The CPUs and GPUs of the cluster that was joined, and what its autoscaler may add."""
-    from ray._private.state import state
+def _check_reachable(address: str) -> None:
+    """Raise within seconds where nothing listens: Ray itself goes on trying for more than ten minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise PipelineError(
+            f"--address {address}: no Ray cluster answers there ({error}); "
+            "start one with `ray start --head`, or leave the option out to train on this machine"
+        ) from None
 
+
+def offer(*, joined: bool) -> Offer:
+    """The CPUs and GPUs of the cluster that was joined, and the GPUs that its autoscaler may start."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = int(sum(resources.get("GPU", 0) for resources in nodes))
-    most = state.get_max_resources_from_cluster_config() or {}
+    startable = autoscaler_gpus(AUTOSCALER_CONFIG) if joined else 0
     return Offer(
         node_cpus=tuple(resources.get("CPU", 0.0) for resources in nodes),
         gpus=gpus,
-        gpu_limit=max(gpus, int(most.get("GPU", 0))),
+        gpu_limit=max(gpus, startable),
     )
+
+
+def autoscaler_gpus(config: Path) -> int:
+    """The most GPUs that a cluster started by `ray up` may have; 0 where the file is not there.
+
+    Ray tells no driver what its autoscaler may do, so this reads what the autoscaler itself reads.
+    """
+    if not config.exists():
+        return 0
+    cluster = YAML(typ="safe", pure=True).load(config)
+    workers = [
+        int(kind.get("resources", {}).get("GPU", 0))
+        for name, kind in cluster["available_node_types"].items()
+        if name != cluster["head_node_type"]
+        for _ in range(kind.get("max_workers", 0))
+    ]
+    return sum(sorted(workers, reverse=True)[: cluster["max_workers"]])
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """What people see who ask for what cannot be: one line, a status, nothing changed."""
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ from conftest import Vaepipe
 
 from pipeline import workspace as workspaces
 from pipeline.errors import PipelineError
+from pipeline.stages import convert, split
 
 
 @pytest.mark.parametrize(
@@ -54,6 +57,20 @@ def test_train_and_merge_say_what_to_run_first(
         done = vaepipe(stage)
         assert done.returncode == 1
         assert "data/channels/red.h5: not found; run `dvc repro` to make it" in done.stderr
+
+
+def test_an_address_where_no_ray_is_is_refused_at_once(raw: Path, vaepipe: Vaepipe) -> None:
+    workspaces.create(raw / "w")
+    (raw / "data").rename(raw / "w/data")
+    os.chdir(raw / "w")
+    convert.run()
+    split.run()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    done = vaepipe("train", "--address", address)
+    assert done.returncode == 1
+    assert f"error: --address {address}: no Ray cluster answers there" in done.stderr
 
 
 def test_a_workspace_has_what_dvc_needs(workspace: Path) -> None:

@@ -1,9 +1,14 @@
+import json
+from pathlib import Path
+
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
 from pipeline.placement import Offer, cpu_share, plan, request
+from pipeline.ray_session import autoscaler_gpus
 
 RGB = ("red", "green", "blue")
 
@@ -93,3 +98,27 @@ def test_shares_of_a_cpu_fit_on_the_nodes(nodes: list[float], ranks: int) -> Non
 def test_a_share_that_fits_in_sum_but_on_no_node_is_not_taken() -> None:
     """Two nodes of one CPU hold no three ranks of two thirds."""
     assert cpu_share((1.0, 1.0), 3) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [({"max_workers": 3}, 3), ({"max_workers": 2}, 2), ({"max_workers": 9}, 7)],
+)
+def test_what_an_autoscaler_may_start(tmp_path: Path, limits: dict[str, int], expected: int) -> None:
+    cluster = {
+        **limits,
+        "head_node_type": "head",
+        "available_node_types": {
+            "head": {"resources": {"CPU": 0, "GPU": 1}, "max_workers": 1},
+            "one": {"resources": {"CPU": 4, "GPU": 1}, "max_workers": 7},
+            "none": {"resources": {"CPU": 64}, "max_workers": 7},
+        },
+    }
+    path = tmp_path / "ray_bootstrap_config.yaml"
+    path.write_text(json.dumps(cluster))  # JSON is YAML
+    assert autoscaler_gpus(path) == expected
+    assert autoscaler_gpus(tmp_path / "absent") == 0
+
+
+def test_the_clusters_own_file_lets_three_gpus_be_asked_for() -> None:
+    assert autoscaler_gpus(ROOT / "cluster.yaml") == 3

@@ -112,8 +112,10 @@ def _fit(
 
     mark = checkpoints.mark()
     started = time.monotonic()
-    with _environment(), ray_session.session(machines.address):
-        request = placement.request(layout.COMPONENTS, ray_session.offer(), machines.gpus, machines.workers)
+    with _environment(), ray_session.session(machines.address) as joined:
+        request = placement.request(
+            layout.COMPONENTS, ray_session.offer(joined=joined), machines.gpus, machines.workers
+        )
         if request.plan.unused:
             console.print(
                 f"{request.plan.unused} of the ranks asked for have nothing to do and are not started"
