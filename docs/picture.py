@@ -1,8 +1,9 @@
 """The README's picture, from a workspace in which `dvc repro` ran on generated house numbers.
 
-    vaepipe init pictures && cd pictures
-    dvc exp run -S data.source=synthetic -S synthetic.train=20000 -S synthetic.test=2000   # or edit params.yaml
-    python ../docs/picture.py reconstructions.png
+vaepipe init pictures && cd pictures
+# in params.yaml: data.source: synthetic, and 20,000 training and 2,000 test images
+dvc repro
+python ../docs/picture.py reconstructions.png
 """
 
 import base64

@@ -69,7 +69,7 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Mac
         else:
             console.print(f"run {checkpoints.run} is at epoch {train.epochs} already: nothing to train")
         states = [checkpoints.load(train.epochs, component) for component in layout.COMPONENTS]
-    _write(states, floors)
+        _write(states, floors)
 
 
 def read_pixels(components: Sequence[str], validation: float) -> Pixels:
