@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench soak lock clean
 
 demo: .venv/runtime
 	$(BIN)/vaepipe demo
@@ -12,6 +12,11 @@ test: .venv/dev
 
 bench: .venv/runtime
 	$(BIN)/python -m bench
+
+# N random SIGKILLs, each followed by `dvc repro`: about half a minute each.
+N ?= 20
+soak: .venv/dev
+	$(BIN)/python tests/soak.py $(N)
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -8,12 +8,15 @@ is not used: it is one JSON file, rewritten in place and bound to the version of
 moment, or an upgrade, would lose the run.
 """
 
+import os
 import tempfile
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pyarrow import fs
+from safetensors import SafetensorError
 
 from pipeline.errors import PipelineError
 from vae import modelfile
@@ -36,15 +39,28 @@ class Checkpoints:
         self._root = f"{root.rstrip('/')}/{run}"
 
     def save(self, state: State) -> None:
-        """Write one component's state. The file appears whole or not at all."""
+        """Write one component's state. The file appears whole or not at all.
+
+        Raises:
+            PipelineError: the storage is full or cannot be written; earlier checkpoints stay.
+        """
         folder = self._folder(state.epoch)
-        with tempfile.TemporaryDirectory() as scratch:
-            local = Path(scratch) / "state"
-            modelfile.save_checkpoint(local, state)
-            self._files.create_dir(folder)
-            part = f"{folder}/.{state.component}.{uuid.uuid4().hex}.part"
-            fs.copy_files(str(local), part, fs.LocalFileSystem(), self._files)
+        part = f"{folder}/.{state.component}.{uuid.uuid4().hex}.part"
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                local = Path(scratch) / "state"
+                modelfile.save_checkpoint(local, state)
+                self._files.create_dir(folder)
+                fs.copy_files(str(local), part, fs.LocalFileSystem(), self._files)
             self._files.move(part, f"{folder}/{state.component}{modelfile.SUFFIX}")
+        except (OSError, SafetensorError) as error:
+            with suppress(OSError):
+                self._files.delete_file(part)
+            raise PipelineError(
+                f"{self.storage}/{self.run}: the checkpoint of epoch {state.epoch} cannot be written: "
+                f"{_reason(error)}; make room or name other --storage, and run the command again: "
+                f"it goes on from the last checkpoint"
+            ) from error
 
     def load(self, epoch: int, component: str) -> State:
         with tempfile.TemporaryDirectory() as scratch:
@@ -102,3 +118,8 @@ class Checkpoints:
 
     def _folder(self, epoch: int) -> str:
         return f"{self._root}/epoch-{epoch:06}"
+
+
+def _reason(error: Exception) -> str:
+    """The system's own words: pyarrow wraps them in a sentence with paths."""
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)

@@ -102,6 +102,14 @@ def train(
         int,
         typer.Option(envvar="VAEPIPE_MAX_FAILURES", min=0, help="Restarts after a rank has failed."),
     ] = 3,
+    checkpoint_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar="VAEPIPE_CHECKPOINT_SECONDS",
+            min=0,
+            help="Time between two checkpoints, or one epoch where that is longer.",
+        ),
+    ] = 15.0,
 ) -> None:
     """Fit the components' models on the machines that there are. They do not change the answer."""
     ranks_with_gpu = _gpus(gpus)
@@ -109,7 +117,7 @@ def train(
     from pipeline.stages import train as stage
 
     read = params.read()
-    machines = stage.Machines(ranks_with_gpu, workers, storage, address, max_failures)
+    machines = stage.Machines(ranks_with_gpu, workers, storage, address, max_failures, checkpoint_seconds)
     stage.run(read.data.validation, read.model, read.train, machines)
 
 

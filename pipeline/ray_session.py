@@ -1,6 +1,7 @@
 """Joining a Ray cluster, or starting Ray on this machine, and asking what it offers."""
 
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ def session(address: str | None) -> Iterator[bool]:
         reason = " ".join(str(error).split())
         where = f"--address {address}: no Ray cluster can be joined there" if joined else "Ray cannot start"
         raise PipelineError(f"{where}: {reason}") from None
+    # Ray answers SIGTERM with an exit of its own; here it is a Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield joined
     finally:

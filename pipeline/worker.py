@@ -23,7 +23,6 @@ from vae.fit import CostNotFinite, Epoch, Shard, fit
 from vae.modelfile import ModelFileError
 from vae.stack import State, initial_state
 
-CHECKPOINT_SECONDS = 15.0  # between checkpoints, or one epoch: half of the work that may be lost
 NOTICE_SECONDS = 0.2  # between notices of a component: no display is faster
 
 # What would happen again at every try, so the driver is told and nothing is retried.
@@ -43,6 +42,7 @@ class Job:
     train: TrainConfig
     images: dict[str, ray.ObjectRef]  # by component, (N, D) uint8
     validation: dict[str, ray.ObjectRef]  # by component, (V, D) uint8; empty if there is none
+    checkpoint_seconds: float  # between two checkpoints, or one epoch where that is longer
     board: Any  # BoardActor's handle
 
 
@@ -110,7 +110,7 @@ def _follow(
                     checkpoints.save(state)
             # The slowest rank sets the pace, and its answer means that all have saved.
             slowest = _maximum(seconds)
-            save_at = epoch.number + max(1, int(CHECKPOINT_SECONDS / slowest))
+            save_at = epoch.number + max(1, int(job.checkpoint_seconds / slowest))
             if rank == 0:
                 checkpoints.prune(epoch.number)
                 job.board.saved.remote(epoch.number)

@@ -31,6 +31,7 @@ class Machines:
     storage: str | None = None  # for checkpoints; None: .vaepipe/runs
     address: str | None = None  # of a Ray cluster; None: RAY_ADDRESS, else this machine
     max_failures: int = 3  # restarts of the gang
+    checkpoint_seconds: float = 15.0  # between two checkpoints: half of what a kill may cost
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def _fit(
             train=train,
             images=gang.put(pixels.train),
             validation=gang.put(pixels.validation),
+            checkpoint_seconds=machines.checkpoint_seconds,
             board=None,
         )
         try:
