@@ -38,17 +38,17 @@ def main() -> None:
 
 @app.command(rich_help_panel=STAGES)
 def download() -> None:
-    """Get the .mat files: from a URL, a folder, or the generator of house numbers."""
+    """Get the images: SVHN's .mat files, generated house numbers, or your own pictures."""
     from pipeline import params
     from pipeline.stages import download as stage
 
     read = params.read()
-    stage.run(read.data.source, read.data.extra, read.synthetic)
+    stage.run(read.data.source, read.data.extra, read.synthetic, read.data.size, read.data.test)
 
 
 @app.command(rich_help_panel=STAGES)
 def convert() -> None:
-    """Convert the .mat files to one HDF5 file."""
+    """Convert the .mat files, or your own images, to one HDF5 file."""
     from pipeline.stages import convert as stage
 
     stage.run()
@@ -153,6 +153,14 @@ def demo(
 
     report = workspace.demo(folder)
     typer.echo(f"The report: {os.path.relpath(report)}")
+
+
+@app.command(rich_help_panel=WORKSPACES)
+def doctor() -> None:
+    """Tell whether this machine and this workspace are ready, and about how long the training takes."""
+    from pipeline.doctor import visit
+
+    raise typer.Exit(visit.run())
 
 
 if __name__ == "__main__":

@@ -25,8 +25,14 @@ def put(arrays: Mapping[str, np.ndarray]) -> dict[str, ray.ObjectRef]:
     return {name: ray.put(array) for name, array in arrays.items()}
 
 
-def train(job: Job, request: Request, max_failures: int, show: Callable[[Board], None]) -> None:
-    """Run the gang to the last epoch; `show` is called with the board a few times a second.
+def train(
+    job: Job,
+    request: Request,
+    max_failures: int,
+    show: Callable[[Board], None],
+    check: Callable[[], None],
+) -> None:
+    """Run the gang to the last epoch; a few times a second, `show` gets the board and `check` may raise.
 
     Ray restarts the gang from the last checkpoint when a rank fails, up to `max_failures` times.
 
@@ -54,12 +60,18 @@ def train(job: Job, request: Request, max_failures: int, show: Callable[[Board],
         )
         attempt = _Attempt(trainer)
         attempt.start()
+        # Never a plain `ray.get`: with Ray's servers gone it would wait for a minute.
+        reading = board.read.remote()
         while attempt.is_alive():
+            check()
             attempt.join(READ_SECONDS)
-            _show(board, show)
-        _show(board, show)
+            if ray.wait([reading], timeout=0)[0]:
+                _show(reading, show)
+                reading = board.read.remote()
+        _show(reading, show)
+        _show(board.read.remote(), show)
         if attempt.error:
-            raise PipelineError(_explained(attempt.error, max_failures))
+            raise PipelineError(_explained(attempt.error))
 
 
 class _Attempt(threading.Thread):
@@ -76,18 +88,27 @@ class _Attempt(threading.Thread):
             self.error = error  # type: ignore[assignment]  # handed to the main thread
 
 
-def _show(board: Any, show: Callable[[Board], None]) -> None:
-    read = ray.get(board.read.remote())
+def _show(reading: ray.ObjectRef, show: Callable[[Board], None]) -> None:
+    try:
+        read: Board = ray.get(reading)
+    except ray.exceptions.RayError as error:
+        raise PipelineError(_explained(error)) from error
     show(read)
     if read.failure:
         raise PipelineError(read.failure)
 
 
-def _explained(error: BaseException, max_failures: int) -> str:
-    failures = getattr(error, "worker_failures", None) or {0: error}
-    rank, first = min(failures.items())
-    reason = str(getattr(first, "cause", None) or first).strip().splitlines() or [type(first).__name__]
-    return (
-        f"training failed {max_failures + 1} times, last on rank {rank}: {reason[-1]}; "
-        "its checkpoints are kept, and the same command goes on from them"
-    )
+def _explained(error: BaseException) -> str:
+    """One line from Ray's pages: of a rank's failure its last line, of Ray's own the first."""
+    failures = getattr(error, "worker_failures", None)
+    if failures:
+        rank, cause = min(failures.items())
+        what = f"training failed once too often (see --max-failures), last on rank {rank}"
+        said = _lines(getattr(cause, "cause", None) or cause)[-1]
+    else:
+        what, said = "Ray lost a process that training needs", _lines(error)[0]
+    return f"{what}: {said}; checkpoints are kept, and the same command goes on from them"
+
+
+def _lines(error: BaseException) -> list[str]:
+    return str(error).strip().splitlines() or [type(error).__name__]

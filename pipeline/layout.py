@@ -8,7 +8,8 @@ from pathlib import Path
 DVC_YAML = Path("dvc.yaml")
 PARAMS = Path("params.yaml")
 
-RAW = Path("data/raw")  # the .mat files, by their official names
+RAW = Path("data/raw")  # the .mat files, by their official names, or a user's own images
+OWN = RAW / "images.h5"  # the latter, all splits
 IMAGES = Path("data/svhn.h5")  # all splits, RGB
 CHANNELS = Path("data/channels")  # one file a component
 MODELS = Path("models")

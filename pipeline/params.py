@@ -15,6 +15,8 @@ from pipeline.errors import PipelineError
 from vae.config import ModelConfig, TrainConfig
 
 SYNTHETIC = "synthetic"
+# Of an image, in pixels: SSIM's window needs the least, and a model's memory sets the most.
+LEAST_SIDE, MOST_SIDE = 8, 256
 
 # pydantic's names of type errors, in the words of someone who edits YAML.
 KINDS = {
@@ -31,13 +33,19 @@ KINDS = {
 class DataConfig:
     """Where the images come from, and which of them are held out."""
 
-    source: str  # a URL or a folder that holds the .mat files, or "synthetic"
+    source: str  # a URL or a folder that holds the .mat files, own pictures, or "synthetic"
     extra: bool  # add SVHN's extra set to the training images
+    size: int | None  # pixels a side that own pictures are brought to; None: as they are, all equal
+    test: float  # share of own pictures, the last of each class, that is the test split, if they name none
     validation: float  # share of the training images, the last ones, that is never fitted
 
     def __post_init__(self) -> None:
         if not self.source:
-            raise ValueError("source must be a URL, a folder, or synthetic")
+            raise ValueError("source must be a URL, a folder, an .npz file, or synthetic")
+        if self.size is not None and not LEAST_SIDE <= self.size <= MOST_SIDE:
+            raise ValueError(f"size must be from {LEAST_SIDE} to {MOST_SIDE}, or null")
+        if not 0 < self.test < 1:
+            raise ValueError("test must be more than 0 and less than 1")
         if not 0 <= self.validation < 1:
             raise ValueError("validation must be 0 or more and less than 1")
 

@@ -5,9 +5,11 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import ray
 from ruamel.yaml import YAML
 
@@ -16,7 +18,10 @@ import vae
 from pipeline.errors import PipelineError
 from pipeline.placement import Offer
 
+SERVERS = ("gcs_server", "raylet")
+
 CONNECT_SECONDS = 5.0  # for a cluster to answer
+SHUTDOWN_SECONDS = 2.0  # for Ray's own processes to end
 
 # Read by Ray's driver process before it starts anything.
 ENVIRONMENT = {
@@ -33,37 +38,60 @@ ENVIRONMENT = {
 AUTOSCALER_CONFIG = Path("~/ray_bootstrap_config.yaml").expanduser()
 
 
+@dataclass(frozen=True)
+class Session:
+    """The Ray that this process is connected to."""
+
+    joined: bool  # a cluster that was there before, not one of this process's own
+    servers: tuple[psutil.Process, ...] = ()  # Ray's processes, where they are this process's own
+
+    def check(self) -> None:
+        """Raise when one of Ray's own processes has died: Ray itself says so after a minute, if at all."""
+        for server in self.servers:
+            if not server.is_running() or server.status() == psutil.STATUS_ZOMBIE:
+                raise PipelineError(
+                    f"Ray's process {server.pid} ended unexpectedly (killed, or out of memory?); "
+                    "checkpoints are kept, and the same command goes on from them"
+                )
+
+
 @contextmanager
-def session(address: str | None) -> Iterator[bool]:
+def session(address: str | None) -> Iterator[Session]:
     """Ray, while the block runs: the cluster at `address`, or one that is started on this machine alone.
 
-    Yields whether a cluster was joined.
-
     Raises:
-        PipelineError: no cluster answers there.
+        PipelineError: no cluster answers there, or Ray cannot start.
     """
+    joined = address not in (None, "local")
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    joined = address not in (None, "local")
     if address and ":" in address:
         _check_reachable(address)
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "configure_logging": True}
     try:
         if joined:
             # Every node runs the driver's own code.
             ray.init(address, runtime_env={"py_modules": [_folder(vae), _folder(pipeline)]}, **quiet)
         else:
-            ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+            # It listens on the machine's addresses, and answers to who knows the token that Ray makes.
+            ray.init("local", include_dashboard=False, **quiet)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         reason = " ".join(str(error).split())
         where = f"--address {address}: no Ray cluster can be joined there" if joined else "Ray cannot start"
         raise PipelineError(f"{where}: {reason}") from None
     # Ray answers SIGTERM with an exit of its own; here it is a Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield joined
-    finally:
-        ray.shutdown()
+    children = () if joined else psutil.Process().children()
+    # Ray prints pages of its servers' logs when one dies; `check` says it in a line.
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        try:
+            yield Session(joined, tuple(p for p in children if p.name() in SERVERS))
+        finally:
+            own = [] if joined else psutil.Process().children(recursive=True)
+            ray.shutdown()
+            # What does not notice that Ray is gone: its agents, when a server was killed.
+            for process in psutil.wait_procs(own, timeout=SHUTDOWN_SECONDS)[1]:
+                process.kill()
 
 
 def _check_reachable(address: str) -> None:
@@ -78,11 +106,11 @@ def _check_reachable(address: str) -> None:
         ) from None
 
 
-def offer(*, joined: bool) -> Offer:
+def offer(session: Session) -> Offer:
     """The CPUs and GPUs of the cluster that was joined, and the GPUs that its autoscaler may start."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = int(sum(resources.get("GPU", 0) for resources in nodes))
-    startable = autoscaler_gpus(AUTOSCALER_CONFIG) if joined else 0
+    startable = autoscaler_gpus(AUTOSCALER_CONFIG) if session.joined else 0
     return Offer(
         node_cpus=tuple(resources.get("CPU", 0.0) for resources in nodes),
         gpus=gpus,

@@ -1,10 +1,12 @@
-"""The HDF5 files: a group for each split, with `images` (N, ...) uint8 and `labels` (N,) uint8, 0 to 9.
+"""The HDF5 files: a group for each split, with `images` (N, ...) uint8 and, if they have any, their labels.
 
-`svhn.h5` and `reconstructions/test.h5` hold images as (N, 3, H, W), a channel's file as (N, H, W). Equal
-contents are equal bytes: nothing in a file tells when it was written.
+`labels` are (N,) uint8, or uint16 where some are above 255; SVHN's are its digits. `classes`, where labels
+have names, are (K,) texts: a label is a place in them. `svhn.h5` and `reconstructions/test.h5` hold images as
+(N, 3, H, W), a channel's file as (N, H, W). Equal contents are equal bytes: nothing in a file tells when it
+was written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +23,11 @@ REMEDY = "delete it and run `dvc repro`"
 
 @dataclass(frozen=True)
 class Provenance:
-    """The .mat file that a split came from."""
+    """The file, or the files, that a split came from."""
 
     name: str
     size: int  # bytes
-    md5: str
+    md5: str  # of a file; of pictures, the MD5 of their MD5s in order
 
 
 class Writer:
@@ -35,14 +37,29 @@ class Writer:
         self._file = file
 
     def create(
-        self, split: str, shape: tuple[int, ...], labels: np.ndarray, provenance: Provenance | None = None
+        self,
+        split: str,
+        shape: tuple[int, ...],
+        labels: np.ndarray | None,
+        provenance: Provenance | None = None,
+        classes: Sequence[str] = (),
     ) -> h5py.Dataset:
         """Make a split with room for images of `shape`, (N, ...); return the dataset to fill in blocks."""
         group = self._file.create_group(split)
         if provenance:
-            group.attrs.update(vars(provenance))
-        group.create_dataset("labels", data=labels, dtype=np.uint8, track_times=False)
+            self.describe(split, provenance)
+        if labels is not None:
+            group.create_dataset("labels", data=labels, track_times=False)
+        if classes:
+            # Of fixed length: HDF5 puts others on a heap of their own.
+            names = [name.encode() for name in classes]
+            kind = h5py.string_dtype("utf-8", max(map(len, names)))
+            group.create_dataset("classes", data=np.array(names, kind), track_times=False)
         return group.create_dataset("images", shape, dtype=np.uint8, track_times=False)
+
+    def describe(self, split: str, provenance: Provenance) -> None:
+        """Say where a split comes from."""
+        self._file[split].attrs.update(vars(provenance))
 
 
 @contextmanager
@@ -57,8 +74,9 @@ class Split:
     """One split of an open file; images are read when they are asked for."""
 
     images: h5py.Dataset
-    labels: np.ndarray  # (N,) uint8
+    labels: np.ndarray | None  # (N,) uint8 or uint16
     provenance: Provenance | None
+    classes: tuple[str, ...] = ()  # the labels' names; empty if they have none
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -92,19 +110,21 @@ def read(path: Path, dimensions: int) -> Iterator[dict[str, Split]]:
 
 def _split(path: Path, name: str, group: h5py.Group, dimensions: int) -> Split:
     where = f"{path}: split {name}"
-    if not isinstance(group, h5py.Group) or not {"images", "labels"} <= set(group):
-        raise PipelineError(f"{where}: expected the datasets images and labels; {REMEDY}")
-    images, labels = group["images"], group["labels"]
+    if not isinstance(group, h5py.Group) or "images" not in group:
+        raise PipelineError(f"{where}: expected the datasets images and, if any, labels; {REMEDY}")
+    images = group["images"]
     if images.dtype != np.uint8 or images.ndim != dimensions or images.shape[0] == 0:
         raise PipelineError(
             f"{where}: images should be uint8 with {dimensions} axes; found {images.shape} {images.dtype}; "
             f"{REMEDY}"
         )
-    if labels.shape != images.shape[:1] or labels.dtype != np.uint8:
+    labels = group.get("labels")
+    if labels is not None and (labels.shape != images.shape[:1] or labels.dtype not in (np.uint8, np.uint16)):
         raise PipelineError(
-            f"{where}: labels should be {images.shape[:1]} uint8; found {labels.shape} {labels.dtype}; "
-            f"{REMEDY}"
+            f"{where}: labels should be {images.shape[:1]} uint8 or uint16; "
+            f"found {labels.shape} {labels.dtype}; {REMEDY}"
         )
     about = dict(group.attrs)
     provenance = Provenance(str(about["name"]), int(about["size"]), str(about["md5"])) if about else None
-    return Split(images, labels[:], provenance)
+    classes = tuple(name.decode() for name in group["classes"]) if "classes" in group else ()
+    return Split(images, None if labels is None else labels[:], provenance, classes)

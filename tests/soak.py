@@ -26,9 +26,9 @@ from pipeline import layout, workspace
 
 SMALL: workspace.Changes = {
     "data": {"source": "synthetic", "validation": 0.1},
-    "synthetic": {"train": 3000, "test": 500},
-    "model": {"latent": 5, "hidden": [100, 100]},
-    "train": {"epochs": 25, "batch_size": 50},
+    "synthetic": {"train": 1000, "test": 200},
+    "model": {"latent": 5, "hidden": [50, 50]},
+    "train": {"epochs": 15, "batch_size": 50},
 }
 OUTS = (layout.RAW, layout.IMAGES, layout.CHANNELS, layout.MODELS, layout.TRAIN_METRICS, layout.TEST_METRICS)
 OUTS += (layout.HISTORY, layout.RECONSTRUCTIONS, layout.REPORT)

@@ -32,7 +32,7 @@ def content() -> page.Content:
         provenance={"train": (73257, Provenance("train_32x32.mat", 12, "f" * 32)), "test": (5, None)},
         originals=originals,
         reconstructions=reconstructions,
-        labels=np.arange(20, dtype=np.uint8) % 10,
+        labels=[str(i % 10) for i in range(20)],
     )
 
 
@@ -60,6 +60,28 @@ def test_what_comes_from_files_is_escaped(tmp_path: Path, content: page.Content)
     html = (tmp_path / "index.html").read_text()
     assert source not in html
     assert "&lt;script&gt;" in html
+
+
+def test_svhns_files_are_told_from_others(tmp_path: Path, content: page.Content) -> None:
+    page.write(tmp_path / "index.html", content)
+    html = (tmp_path / "index.html").read_text()
+    assert "House numbers, reconstructed" in html
+    assert "official file" in html
+    own = {"train": (20, Provenance("<i>.npz", 12, "f" * 32)), "test": (5, Provenance("<i>.npz", 12, ""))}
+    page.write(tmp_path / "index.html", replace(content, provenance=own, labels=[]))
+    html = (tmp_path / "index.html").read_text()
+    assert "<h1>Images, reconstructed</h1>" in html
+    assert "official file" not in html
+    assert "labels are" not in html
+    assert "<i>" not in html
+
+
+@pytest.mark.parametrize(("width", "columns", "scale"), [(8, 16, 8), (32, 16, 2), (48, 16, 2), (256, 4, 1)])
+def test_rows_hold_what_a_page_has_room_for(width: int, columns: int, scale: int) -> None:
+    images = np.zeros((5, 3, 8, width), np.uint8)
+    [band, *_] = page._bands(images, images)
+    picture = Image.open(io.BytesIO(base64.b64decode(band.split(",")[1])))
+    assert picture.width == scale * (columns * (width + figures.GAP) - figures.GAP)
 
 
 def test_tiles_are_where_they_belong() -> None:

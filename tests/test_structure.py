@@ -9,8 +9,9 @@ from imports import imports, local_imports, modules
 
 # The rooms, each with the rooms it may enter besides itself.
 PIPELINE_ROOMS = {
-    "cli": {"stages", "workspace", "common"},
+    "cli": {"stages", "workspace", "doctor", "common"},
     "workspace": {"common"},
+    "doctor": {"data", "common"},
     "stages": {"ray", "report", "data", "common"},
     "ray": {"common"},
     "report": {"data", "common"},
@@ -80,6 +81,7 @@ def test_packages_hold_no_code_of_their_own() -> None:
         ("import pipeline.stages.convert, pipeline.stages.split", {"torch", "ray", "matplotlib"}),
         ("import pipeline.stages.train", {"ray", "matplotlib", "scipy"}),
         ("import pipeline.stages.merge", {"ray"}),
+        ("import pipeline.doctor.visit", {"torch", "ray", "h5py", "scipy", "packaging"}),
     ],
 )
 def test_what_is_not_loaded(code: str, absent: set[str]) -> None:
@@ -102,5 +104,5 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
-    for command in ("download", "convert", "split", "train", "merge", "init", "demo"):
+    for command in ("download", "convert", "split", "train", "merge", "init", "demo", "doctor"):
         assert command in shown.stdout

@@ -1,4 +1,4 @@
-"""SVHN's official files and how they are had: from a web server, or from a folder."""
+"""SVHN's official files: what is known of them, and how they are had from a folder."""
 
 import shutil
 from collections.abc import Callable
@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import fsspec
-
-from pipeline import files
 from pipeline.errors import PipelineError
 
 BLOCK = 1 << 20  # bytes between two steps of the progress bar
@@ -29,33 +26,11 @@ OFFICIAL = {
     "extra": OfficialFile(1_329_278_602, "a93ce644f1a588dc4d68dda5feec44a7", 531_131),
 }
 
-Advance = Callable[[int], None]  # called with the number of bytes that arrived
+Advance = Callable[[int], None]  # called with the number of bytes that are there since the last call
 
 
 def is_official(split: str, md5: str) -> bool:
     return OFFICIAL[split].md5 == md5
-
-
-def fetch(url: str, path: Path, official: OfficialFile, advance: Advance) -> None:
-    """Bring `url` to `path`, verified by size and MD5; `path` appears only when it is whole.
-
-    Raises:
-        PipelineError: the server, the transfer or the checksum; the message names the ways out.
-    """
-    with files.atomic_file(path) as part:
-        try:
-            with fsspec.open(url, "rb", block_size=0) as source, part.open("wb") as target:
-                _copy(source, target, advance)
-        except Exception as error:  # a transport raises its own kinds: aiohttp's, OSError, TimeoutError...
-            raise PipelineError(f"{url}: {_cause(error)}; {ways_out()}") from error
-        found = part.stat().st_size
-        if found != official.size:
-            raise PipelineError(
-                f"{url}: {found:,} bytes arrived, {official.size:,} expected; discarded; {ways_out()}"
-            )
-        found_md5 = files.md5(part)
-        if found_md5 != official.md5:
-            raise PipelineError(f"{url}: MD5 {found_md5}, expected {official.md5}; discarded; {ways_out()}")
 
 
 def copy(source: Path, target: Path, advance: Advance) -> None:
@@ -88,8 +63,3 @@ def _copy(source: BinaryIO, target: BinaryIO, advance: Advance) -> None:
     while block := source.read(BLOCK):
         target.write(block)
         advance(len(block))
-
-
-def _cause(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return "not found on the server" if isinstance(error, FileNotFoundError) else text

@@ -29,6 +29,11 @@ def channels(images: np.ndarray) -> np.ndarray:
     return np.stack([opaque(images), *(opaque(images[:, c]) for c in range(3))])
 
 
+def scale(width: int) -> int:
+    """How often to enlarge images of that width, so that pixels stay sharp: SVHN's crops twice."""
+    return max(1, -(-64 // width))
+
+
 def grid(tiles: np.ndarray, scale: int) -> str:
     """A PNG of RGBA tiles, (rows, columns, H, W, 4) uint8, `scale` times enlarged."""
     rows, columns, height, width, _ = tiles.shape

@@ -7,14 +7,15 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from pipeline import files
+from pipeline import files, layout
 from pipeline.data.official import is_official
 from pipeline.params import Params
 from pipeline.report import figures
 from pipeline.store import Provenance
 from vae.stack import Record
 
-BAND = 16  # pairs of pictures in a row
+BAND = 16  # pairs of pictures in a row, at most
+PAGE = 1024  # pixels that a row has room for
 PREVIEW = 12  # images shown with their channels
 
 
@@ -54,11 +55,14 @@ class Content:
     provenance: dict[str, tuple[int, Provenance | None]]  # images and file of each split
     originals: np.ndarray  # (N, 3, H, W) uint8
     reconstructions: np.ndarray  # (N, 3, H, W) uint8
-    labels: np.ndarray  # (N,) uint8
+    labels: list[str]  # of each original, as they are shown; empty without labels
 
 
 def write(path: Path, content: Content) -> None:
     """Write the page. Equal content gives equal bytes: nothing on it tells when it was made."""
+    width = content.originals.shape[-1]
+    columns = min(PREVIEW, _columns(width))
+    preview = _filled(figures.channels(content.originals[:columns]), columns)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -72,8 +76,12 @@ def write(path: Path, content: Content) -> None:
         rows=[(name, _row(values)) for name, values in content.metrics.items()],
         files=_files(content.provenance),
         bands=_bands(content.originals, content.reconstructions),
-        preview=figures.grid(figures.channels(content.originals[:PREVIEW]), scale=2),
-        preview_labels=content.labels[:PREVIEW].tolist(),
+        preview=figures.grid(preview, figures.scale(width)),
+        preview_labels=content.labels[:columns],
+        house_numbers=all(
+            source is None or source.name == layout.raw(split).name
+            for split, (_, source) in content.provenance.items()
+        ),
         curves=figures.curves(
             content.history, {n: m["floor"] for n, m in content.metrics.items() if "kl" in m}
         ),
@@ -112,8 +120,21 @@ def _files(provenance: dict[str, tuple[int, Provenance | None]]) -> list[dict[st
 
 
 def _bands(originals: np.ndarray, reconstructions: np.ndarray) -> list[str]:
-    """Pictures of BAND originals above their reconstructions; the last may be short."""
+    """Pictures of rows of originals above their reconstructions; the last may be short."""
+    width = originals.shape[-1]
+    columns = _columns(width)
     pairs = np.stack([figures.opaque(originals), figures.opaque(reconstructions)])  # 2, N, H, W, 4
-    missing = -pairs.shape[1] % BAND
-    pairs = np.pad(pairs, ((0, 0), (0, missing), (0, 0), (0, 0), (0, 0)))
-    return [figures.grid(pairs[:, i : i + BAND], scale=2) for i in range(0, pairs.shape[1], BAND)]
+    return [
+        figures.grid(_filled(pairs[:, i : i + columns], columns), figures.scale(width))
+        for i in range(0, pairs.shape[1], columns)
+    ]
+
+
+def _columns(width: int) -> int:
+    """Tiles in a row, so that wide ones are not shown smaller than they are."""
+    return max(1, min(BAND, PAGE // width))
+
+
+def _filled(tiles: np.ndarray, columns: int) -> np.ndarray:
+    """Tiles (rows, n, H, W, 4) with transparent ones to the row's end, so that all rows are of one scale."""
+    return np.pad(tiles, ((0, 0), (0, columns - tiles.shape[1]), (0, 0), (0, 0), (0, 0)))

@@ -1,4 +1,7 @@
-"""convert: the .mat files to one HDF5 file, images as (N, 3, 32, 32), the digit 0 labelled 0."""
+"""convert: the .mat files to one HDF5 file, images as (N, 3, 32, 32), the digit 0 labelled 0.
+
+Own images, (N, 3, H, W), arrive in that layout already.
+"""
 
 from pipeline import files, layout, store
 from pipeline.data import matfile
@@ -6,7 +9,24 @@ from pipeline.progress import bar
 
 
 def run() -> None:
-    """Read data/raw/*.mat, write data/svhn.h5. One split is in memory at a time."""
+    """Read data/raw, write data/svhn.h5. One split is in memory at a time."""
+    if layout.OWN.exists():
+        _copy()
+    else:
+        _convert()
+
+
+def _copy() -> None:
+    with store.read(layout.OWN, dimensions=4) as splits, store.create(layout.IMAGES) as file:
+        for name, split in splits.items():
+            dataset = file.create(name, split.shape, split.labels, split.provenance, split.classes)
+            with bar(f"convert {name}", split.shape[0], "images") as advance:
+                for block in split.blocks():
+                    dataset[block] = split.images[block]
+                    advance(block.stop - block.start)
+
+
+def _convert() -> None:
     splits = [split for split in layout.SPLITS if layout.raw(split).exists() or split != "extra"]
     with store.create(layout.IMAGES) as file:
         for split in splits:

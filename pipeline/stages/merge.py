@@ -45,11 +45,11 @@ def run(params: Params) -> None:
             for name, measures in metrics.items()
         }
         provenance = {name: (split.shape[0], split.provenance) for name, split in channels[0].items()}
-        shown = np.linspace(0, len(tests[0].labels) - 1, params.merge.images).round().astype(int)
+        shown = np.linspace(0, tests[0].shape[0] - 1, params.merge.images).round().astype(int)
         # h5py reads ascending indices without repeats; a small set may be asked for more than it has.
         shown = np.unique(shown)
         originals = np.stack([test.images[shown] for test in tests], axis=1)
-        labels = tests[0].labels[shown]
+        labels = _names(tests[0], shown)
     with store.read(layout.RECONSTRUCTIONS, dimensions=4) as merged:
         reconstructions = merged[SPLIT].images[shown]
     files.write_json(layout.TEST_METRICS, metrics)
@@ -64,6 +64,13 @@ def _test_split(channel: dict[str, store.Split], component: str) -> store.Split:
         found = ", ".join(channel) or "nothing"
         raise PipelineError(f"{layout.channel(component)}: no split {SPLIT}; found {found}")
     return channel[SPLIT]
+
+
+def _names(split: store.Split, shown: np.ndarray) -> list[str]:
+    """What some images' labels are called; nothing where there are none. shown: (n,) indices."""
+    if split.labels is None:
+        return []
+    return [split.classes[label] if split.classes else str(label) for label in split.labels[shown]]
 
 
 def _model(component: str, image: tuple[int, ...]) -> VAE:
@@ -107,7 +114,7 @@ def _reconstruct(models: Sequence[VAE], tests: Sequence[store.Split]) -> dict[st
         store.create(layout.RECONSTRUCTIONS) as file,
         bar("reconstruct", count, "images") as advance,
     ):
-        dataset = file.create(SPLIT, shape, tests[0].labels)
+        dataset = file.create(SPLIT, shape, tests[0].labels, classes=tests[0].classes)
         for start in range(0, count, BATCH):
             block = slice(start, min(start + BATCH, count))
             images = [torch.from_numpy(test.images[block]) for test in tests]

@@ -14,7 +14,7 @@ def run() -> None:
         for name, split in splits.items():
             images, _, height, width = split.shape
             datasets = [
-                writer.create(name, (images, height, width), split.labels, split.provenance)
+                writer.create(name, (images, height, width), split.labels, split.provenance, split.classes)
                 for writer in writers
             ]
             with bar(f"split {name}", images, "images") as advance:

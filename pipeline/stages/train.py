@@ -113,9 +113,9 @@ def _fit(
 
     mark = checkpoints.mark()
     started = time.monotonic()
-    with _environment(), ray_session.session(machines.address) as joined:
+    with _environment(), ray_session.session(machines.address) as session:
         request = placement.request(
-            layout.COMPONENTS, ray_session.offer(joined=joined), machines.gpus, machines.workers
+            layout.COMPONENTS, ray_session.offer(session), machines.gpus, machines.workers
         )
         if request.plan.unused:
             console.print(
@@ -136,7 +136,7 @@ def _fit(
         )
         try:
             with TrainingView(checkpoints.run, request, train.epochs, machines.max_failures) as view:
-                gang.train(job, request, machines.max_failures, view.show)
+                gang.train(job, request, machines.max_failures, view.show, session.check)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted: run {checkpoints.run} keeps its checkpoint of epoch {checkpoints.latest()}; "

@@ -1,0 +1,1 @@
+"""`vaepipe doctor`: is this machine ready, and is this workspace?"""

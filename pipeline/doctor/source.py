@@ -1,0 +1,135 @@
+"""Where the images are to come from: is it there, and how much is it? Nothing is read but headers."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pipeline import layout
+from pipeline.data.official import OFFICIAL
+from pipeline.doctor import machine, needs
+from pipeline.doctor.checks import Answer
+from pipeline.params import SYNTHETIC, Params
+
+ANSWER_SECONDS = 5.0  # for a web server to answer
+NO_HEAD = {405, 501}  # of a server that answers, but knows no HEAD
+BYTES_AN_IMAGE = 2_485  # of a .mat file, in SVHN and in what the generator draws
+
+
+def look_for(params: Params) -> list[Answer]:
+    """The source's files, as far as they can be known without reading them."""
+    source = params.data.source
+    splits = layout.SPLITS if params.data.extra else layout.SPLITS[:2]
+    names = [layout.raw(split).name for split in splits]
+    if source == SYNTHETIC:
+        return []
+    if "://" in source:
+        return _on_a_server(source, names)
+    path = _local(source)
+    if _size_of(path) is None:
+        return [Answer(path.name, None, trouble="not found, or closed to you")]
+    if all(_size_of(path / name) is None for name in names):
+        if path.is_dir() and not _files_below(path):
+            return [Answer(path.name or source, None, trouble="an empty folder")]
+        # Pictures, or one file with all of them: `vaepipe download` knows what to make of it.
+        return [Answer(path.name or source, machine.occupied([path]))]
+    return [_file(path / name) for name in names]
+
+
+def _on_a_server(source: str, names: Sequence[str]) -> list[Answer]:
+    expected = {layout.raw(split).name: known.size for split, known in OFFICIAL.items()}
+    kept = [name for name in names if _size_of(layout.DOWNLOADS / name) == expected[name]]
+    urls = [f"{source.rstrip('/')}/{name}" for name in names if name not in kept]
+    asked = _ask(urls) if urls else []
+    here = [Answer(f"{name} (downloaded)", expected[name]) for name in kept]
+    return here + [Answer(a.name, a.size, expected[a.name], a.trouble) for a in asked]
+
+
+def _file(path: Path) -> Answer:
+    size = _size_of(path)
+    return Answer(path.name, size, trouble="" if size is not None else "not found")
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def size(params: Params, answers: Sequence[Answer]) -> needs.Experiment:
+    """How large the experiment is: as the source tells, else as SVHN is."""
+    data = params.data
+    splits = layout.SPLITS if data.extra else layout.SPLITS[:2]
+    official = {split: OFFICIAL[split].images for split in splits}
+    if data.source == SYNTHETIC:
+        images = {split: getattr(params.synthetic, split) for split in splits}
+        raw = sum(images.values()) * BYTES_AN_IMAGE
+        return needs.Experiment(images, needs.SIDE, raw, data.validation, guessed=False)
+    if "://" in data.source:
+        raw = sum(OFFICIAL[split].size for split in splits)
+        return needs.Experiment(official, needs.SIDE, raw, data.validation, guessed=False)
+    path, raw = _local(data.source), sum(answer.size or 0 for answer in answers)
+    if any(answer.name == layout.raw("train").name for answer in answers):
+        counted = {split: _images_in(path / layout.raw(split).name) for split in splits}
+        images, known = {split: counted[split] or official[split] for split in splits}, all(counted.values())
+        return needs.Experiment(images, needs.SIDE, raw, data.validation, guessed=not known)
+    side, pictures = data.size or needs.SIDE, _files_below(path)
+    images, known = official, pictures > 0
+    if known:
+        test = int(pictures * data.test)
+        images = {"train": pictures - test, "test": test}
+    # Own images are kept as pixels from the first stage on.
+    raw = sum(images.values()) * (needs.CHANNELS * side**2 + 1)
+    return needs.Experiment(images, side, raw, data.validation, guessed=not known)
+
+
+def _images_in(path: Path) -> int | None:
+    """The images of a .mat file, from its header."""
+    if not path.is_file():
+        return None
+    from scipy.io import whosmat
+
+    try:
+        shapes = {name: shape for name, shape, _ in whosmat(str(path))}
+    except Exception:  # whatever a damaged file makes of the parser; `convert` names it
+        return None
+    return int(shapes["X"][-1]) if "X" in shapes else None
+
+
+def _files_below(folder: Path) -> int:
+    """How many pictures a folder may hold; 0 for a file."""
+    return sum(1 for _ in machine.files(folder)) if folder.is_dir() else 0
+
+
+def _local(source: str) -> Path:
+    """The path that a source names. One with an unknown user's ~ stays as it is, and is not found."""
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:
+        return Path(source)
+
+
+def _ask(urls: Sequence[str]) -> list[Answer]:
+    """HEAD requests, all at once."""
+    with ThreadPoolExecutor(len(urls)) as pool:
+        return list(pool.map(_head, urls))
+
+
+def _head(url: str) -> Answer:
+    name = url.rpartition("/")[2]
+    try:
+        request = urllib.request.Request(url, method="HEAD")
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
+            length = answer.headers.get("Content-Length")
+            return Answer(name, int(length) if length and length.isdecimal() else None)
+    except urllib.error.HTTPError as error:
+        if error.code in NO_HEAD:
+            return Answer(name, None)
+        return Answer(name, None, trouble=f"the server says {error.code} {error.reason}")
+    # Also what is no URL at all (ValueError), and a server that speaks no HTTP (HTTPException).
+    except Exception as error:
+        cause = getattr(error, "reason", error)
+        text = " ".join(str(getattr(cause, "strerror", None) or cause).split()) or type(cause).__name__
+        return Answer(name, None, trouble=f"no answer ({text})")

@@ -1,0 +1,91 @@
+"""How fast the engine steps here, and which GPUs torch sees. Runs in processes of its own:
+
+    python -m pipeline.doctor.speed JOB    # in JSON
+
+So one thread is one thread, ranks are measured side by side, and a torch that cannot even be imported is
+somebody else's traceback.
+"""
+
+import dataclasses
+import sys
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from pipeline import layout, placement
+from vae.config import ModelConfig, TrainConfig
+
+# Enough epochs that the clock ends the measurement.
+ENDLESS = 100_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process measures."""
+
+    model: ModelConfig
+    train: TrainConfig
+    pixels: int  # of an image
+    seconds: float
+    first: bool  # only one process measures on a GPU
+
+
+@dataclass(frozen=True)
+class Gpu:
+    name: str
+    memory: int  # bytes
+
+
+@dataclass(frozen=True)
+class Result:
+    device: Literal["cpu", "cuda"]
+    stack: int  # models that were stepped together
+    images_per_second: float  # of each of them; 0: not measured
+    gpus: tuple[Gpu, ...]
+
+
+def measure(job: Job) -> Result:
+    """Fit random pixels for so many seconds, after a first epoch that does not count."""
+    import torch
+
+    torch.set_num_threads(1)
+    found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    gpus = tuple(Gpu(each.name, each.total_memory) for each in found)
+    if not gpus:
+        return Result("cpu", 1, _rate(job, 1, "cpu"), gpus)
+    ranks = min(len(layout.COMPONENTS), len(gpus))
+    stack = max(len(share.components) for share in placement.plan(layout.COMPONENTS, ranks).shares)
+    return Result("cuda", stack, _rate(job, stack, "cuda") if job.first else 0.0, gpus)
+
+
+def _rate(job: Job, stack: int, device: Literal["cpu", "cuda"]) -> float:
+    import torch
+
+    from vae.fit import fit
+    from vae.stack import initial_state
+
+    # Epochs short enough for a clock of two seconds, long enough that an epoch's ends do not count.
+    images = max(job.train.batch_size, 2_000 if device == "cpu" else 20_000)
+    images -= images % job.train.batch_size
+    pixels = torch.randint(0, 256, (stack, images, job.pixels), dtype=torch.uint8)
+    states = [initial_state(str(c), job.pixels, job.model, seed=0) for c in range(stack)]
+    # A usual step size: with a large one, noise diverges where house numbers would not.
+    config = dataclasses.replace(job.train, epochs=ENDLESS, learning_rate=0.001)
+    started = time.perf_counter()
+    epochs = fit(pixels, states, config, device=device)
+    next(epochs)
+    warm = time.perf_counter()
+    if warm - started >= job.seconds:
+        # A large model: its first epoch is measurement enough.
+        return images / (warm - started)
+    counted = 0
+    while (seconds := time.perf_counter() - warm) < job.seconds:
+        next(epochs)
+        counted += 1
+    return counted * images / seconds
+
+
+if __name__ == "__main__":
+    print(TypeAdapter(Result).dump_json(measure(TypeAdapter(Job).validate_json(sys.argv[1]))).decode())
