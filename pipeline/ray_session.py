@@ -18,6 +18,8 @@ import vae
 from pipeline.errors import PipelineError
 from pipeline.placement import Offer
 
+# Where Ray is this process's own: no node of it is ever announced to be taken away.
+LOCAL_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 SERVERS = ("gcs_server", "raylet")
 
 CONNECT_SECONDS = 5.0  # for a cluster to answer
@@ -63,7 +65,7 @@ def session(address: str | None) -> Iterator[Session]:
         PipelineError: no cluster answers there, or Ray cannot start.
     """
     joined = address not in (None, "local")
-    for name, value in ENVIRONMENT.items():
+    for name, value in (ENVIRONMENT if joined else ENVIRONMENT | LOCAL_ENVIRONMENT).items():
         os.environ.setdefault(name, value)
     if address and ":" in address:
         _check_reachable(address)
