@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,4 +89,7 @@ def _sync(path: Path) -> None:
 
 
 def _explained(path: Path, error: OSError) -> PipelineError:
-    return PipelineError(f"{path}: cannot be written: {error.strerror or error}; nothing was changed")
+    # HDF5 puts the system's number into a page of its own words.
+    number = error.errno or int((re.findall(r"errno = (\d+)", str(error)) or ["0"])[0])
+    reason = os.strerror(number) if number else str(error)
+    return PipelineError(f"{path}: cannot be written: {reason}; nothing was changed")

@@ -6,7 +6,7 @@ have names, are (K,) texts: a label is a place in them. `svhn.h5` and `reconstru
 was written.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,3 +128,16 @@ def _split(path: Path, name: str, group: h5py.Group, dimensions: int) -> Split:
     provenance = Provenance(str(about["name"]), int(about["size"]), str(about["md5"])) if about else None
     classes = tuple(name.decode() for name in group["classes"]) if "classes" in group else ()
     return Split(images, None if labels is None else labels[:], provenance, classes)
+
+
+def check_alike(splits: Mapping[Path, Split]) -> None:
+    """Raise unless the channel files, by path, hold the same number of images of the same size."""
+    if not splits:
+        return
+    (first, expected), *others = splits.items()
+    for path, split in others:
+        if split.shape != expected.shape:
+            raise PipelineError(
+                f"{path}: images of {split.shape}, but {first} has {expected.shape}; they are not of one run "
+                "of split; delete data/channels and run `dvc repro`"
+            )

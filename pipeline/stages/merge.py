@@ -33,6 +33,7 @@ def run(params: Params) -> None:
             stack.enter_context(store.read(layout.channel(c), dimensions=3)) for c in layout.COMPONENTS
         ]
         tests = [_test_split(channel, c) for channel, c in zip(channels, layout.COMPONENTS, strict=True)]
+        store.check_alike({layout.channel(c): t for c, t in zip(layout.COMPONENTS, tests, strict=True)})
         models = [_model(component, tests[0].shape[1:]) for component in layout.COMPONENTS]
         metrics = {
             component: _measure(component, model, test, params.train.seed)

@@ -5,7 +5,7 @@ import io
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,24 +74,34 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Mac
 
 
 def read_pixels(components: Sequence[str], validation: float) -> Pixels:
-    """The training images, train before extra; the last share of train is held out, as one block."""
+    """The training images, train before extra; the last share of train is held out, as one block.
+
+    Raises:
+        PipelineError: a channel file is absent, damaged, or does not fit the others.
+    """
     training, held_out = {}, {}
-    for component in components:
-        path = layout.channel(component)
-        with store.read(path, dimensions=3) as splits:
+    with ExitStack() as stack:
+        files_ = {
+            component: stack.enter_context(store.read(layout.channel(component), dimensions=3))
+            for component in components
+        }
+        for name in ("train", "extra"):
+            store.check_alike({layout.channel(c): s[name] for c, s in files_.items() if name in s})
+        for component, splits in files_.items():
             if "train" not in splits:
-                raise PipelineError(f"{path}: no split train; found {', '.join(splits) or 'nothing'}")
-            images = splits["train"].images[:]
-            images = images.reshape(len(images), -1)
-            held = int(len(images) * validation)
-            if held:
-                held_out[component] = images[len(images) - held :]
-                images = images[: len(images) - held]
-            if "extra" in splits:
-                extra = splits["extra"].images[:]
-                images = np.concatenate([images, extra.reshape(len(extra), -1)])
-            training[component] = images
+                path, found = layout.channel(component), ", ".join(splits)
+                raise PipelineError(f"{path}: no split train; found {found}; run `dvc repro split`")
+            images = _flat(splits["train"])
+            kept = len(images) - int(len(images) * validation)
+            if kept < len(images):
+                held_out[component] = images[kept:]
+            extra = [_flat(splits["extra"])] if "extra" in splits else []
+            training[component] = np.concatenate([images[:kept], *extra]) if extra else images[:kept]
     return Pixels(training, held_out)
+
+
+def _flat(split: store.Split) -> np.ndarray:
+    return split.images[:].reshape(split.shape[0], -1)
 
 
 def _choose(storage: str, name: str, epochs: int) -> Checkpoints:

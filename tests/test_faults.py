@@ -1,0 +1,330 @@
+"""Processes die, disks fill up, files do not fit each other: nothing is lost, nothing is half-written."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from conftest import ROOT, Vaepipe
+from imports import modules
+from test_fit import TRAIN, fresh, images, last
+
+from pipeline import layout, params, runs, store
+from pipeline import workspace as workspaces
+from pipeline.checkpoints import Checkpoints
+from pipeline.errors import PipelineError
+from pipeline.ray_session import Session
+from pipeline.stages import convert, merge, split
+from pipeline.stages import train as train_stage
+from vae.config import ModelConfig
+from vae.fit import fit
+from vae.modelfile import save_model
+from vae.stack import initial_state
+
+KILLED_AT_THE_FIRST_BLOCK = """
+import contextlib, os, signal
+from pipeline import store
+from pipeline.stages import {stage}
+
+@contextlib.contextmanager
+def bar(*_):
+    yield lambda done: os.kill(os.getpid(), signal.SIGKILL)
+
+store.BLOCK = 64
+{stage}.bar = bar
+{stage}.run()
+"""
+
+
+@pytest.mark.parametrize(("stage", "out"), [("convert", layout.IMAGES), ("split", layout.channel("red"))])
+def test_a_stage_killed_in_the_middle_leaves_nothing_that_looks_whole(
+    raw: Path, stage: str, out: Path
+) -> None:
+    convert.run()
+    expected = layout.IMAGES.read_bytes()
+    if stage == "convert":
+        layout.IMAGES.unlink()
+    code = KILLED_AT_THE_FIRST_BLOCK.format(stage=stage)
+    killed = subprocess.run([sys.executable, "-c", code], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not out.exists()
+    assert list(out.parent.glob(".*.part"))  # what it was writing
+    convert.run()
+    split.run()
+    assert layout.IMAGES.read_bytes() == expected
+    assert not list(out.parent.glob(".*.part"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a file system needs root")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_named_and_left_as_it_was(
+    raw: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (raw / "data").rename(raw / "whole")
+    monkeypatch.chdir(small_disk)
+    Path("data").mkdir()
+    Path("data/raw").symlink_to(raw / "whole/raw")
+    with pytest.raises(PipelineError, match=r"data/svhn.h5: cannot be written: .*No space left on device"):
+        convert.run()
+    assert [p.name for p in Path("data").iterdir()] == ["raw"]
+
+
+def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(small_disk: Path) -> None:
+    checkpoints = Checkpoints(str(small_disk), "run", ("red",))
+    [state] = last(fit(images("red"), fresh("red"), TRAIN))
+    checkpoints.save(state)
+    room = os.statvfs(small_disk)
+    (small_disk / "filler").write_bytes(b"x" * (room.f_bavail * room.f_frsize - 4096))
+    state.epoch += 1
+    with pytest.raises(PipelineError, match=r"of epoch 5 cannot be written: No space left .*--storage"):
+        checkpoints.save(state)
+    assert checkpoints.latest() == 4
+    assert not list(small_disk.rglob("*.part"))
+
+
+@pytest.fixture
+def merged(raw: Path) -> Path:
+    """A workspace that is ready for merge, with models that were never trained."""
+    convert.run()
+    split.run()
+    layout.MODELS.mkdir()
+    for component in layout.COMPONENTS:
+        save_model(layout.model(component), initial_state(component, 1024, ModelConfig(2, (4,), "relu"), 0))
+    layout.HISTORY.parent.mkdir()
+    layout.HISTORY.write_text("epoch,component,split,cost,reconstruction,kl\n")
+    return raw
+
+
+def test_models_that_are_not_there_damaged_or_of_another_shape(merged: Path) -> None:
+    read = params.read(ROOT / "params.yaml")
+    green = layout.model("green")
+    whole = green.read_bytes()
+    save_model(green, initial_state("green", 400, ModelConfig(2, (4,), "relu"), 0))
+    with pytest.raises(PipelineError, match=r"green.safetensors: a model of 400 pixels, but the images have"):
+        merge.run(read)
+    green.write_bytes(whole[:-7])
+    with pytest.raises(PipelineError, match=r"green.safetensors: not a vaepipe model file, or damaged"):
+        merge.run(read)
+    green.unlink()
+    with pytest.raises(PipelineError, match=r"green.safetensors: no such model file; run `dvc repro`"):
+        merge.run(read)
+    assert not layout.REPORT.exists()
+    assert not layout.RECONSTRUCTIONS.exists()
+    green.write_bytes(whole)
+    merge.run(read)
+    assert layout.REPORT.exists()
+
+
+def test_a_history_that_is_not_there(merged: Path) -> None:
+    layout.HISTORY.unlink()
+    with pytest.raises(PipelineError, match=r"plots/training.csv: not found; run `dvc repro`"):
+        merge.run(params.read(ROOT / "params.yaml"))
+
+
+def test_channel_files_that_do_not_fit_each_other(merged: Path) -> None:
+    with store.create(layout.channel("blue")) as file:
+        for name, count in (("train", 199), ("test", 99)):
+            dataset = file.create(name, (count, 32, 32), np.zeros(count, np.uint8))
+            dataset[:] = 0
+    said = r"blue.h5: images of \(\d+, 32, 32\), but data/channels/red.h5 has .*delete data/channels"
+    with pytest.raises(PipelineError, match=said):
+        train_stage.read_pixels(layout.COMPONENTS, 0.0)
+    with pytest.raises(PipelineError, match=said):
+        merge.run(params.read(ROOT / "params.yaml"))
+
+
+def test_a_channel_file_without_training_images(merged: Path) -> None:
+    for component in layout.COMPONENTS:
+        with store.create(layout.channel(component)) as file:
+            file.create("test", (3, 32, 32), np.zeros(3, np.uint8))
+    with pytest.raises(PipelineError, match=r"red.h5: no split train; found test; run `dvc repro split`"):
+        train_stage.read_pixels(layout.COMPONENTS, 0.0)
+
+
+def test_fewer_images_than_a_batch(merged: Path) -> None:
+    read = params.read(ROOT / "params.yaml")
+    config = params.TrainConfig(1, 500, 0.001, 0)
+    with pytest.raises(PipelineError, match=r"train.batch_size is 500, more than the 200 training images"):
+        train_stage.run(0.0, read.model, config, train_stage.Machines())
+    assert not layout.RUNS.exists()
+
+
+def test_storage_that_cannot_be_written_is_refused_before_ray_starts(merged: Path) -> None:
+    (merged / "file").write_text("")
+    read = params.read(ROOT / "params.yaml")
+    machines = train_stage.Machines(storage=str(merged / "file"))
+    with pytest.raises(PipelineError, match=r"file: cannot be written"):
+        train_stage.run(0.0, read.model, read.train, machines)
+
+
+def test_a_longer_run_is_left_alone_when_fewer_epochs_are_asked_for(tmp_path: Path) -> None:
+    """Lowering train.epochs starts a run of its own; the long one is there when they are raised again."""
+    both = ("red", "green", "blue")
+    for epoch in fit(images(*both), fresh(*both), TRAIN):
+        for state in epoch.states():
+            Checkpoints(str(tmp_path), "abc", both).save(state)
+    chosen = {epochs: train_stage._choose(str(tmp_path), "abc", epochs) for epochs in (2, 4, 9)}
+    assert [chosen[epochs].run for epochs in (2, 4, 9)] == ["abc-2-epochs", "abc", "abc"]
+    assert [chosen[epochs].latest() for epochs in (2, 4, 9)] == [0, 4, 4]
+
+
+FORBIDDEN = {
+    "unpickling": r"\bpickle\b|torch\.load|joblib|allow_pickle=True",
+    "YAML that makes objects": r"import yaml|typ=.(unsafe|full).",
+    "code from text": r"(?<!\.)\b(eval|exec)\(|shell=True|os\.system",
+    "unescaped HTML": r"\|\s*safe\b|autoescape=False|Markup\(",
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_nothing_from_a_disk_becomes_code(what: str) -> None:
+    sources = [*modules().values(), *(ROOT / "pipeline").rglob("*.html")]
+    assert len(sources) > 30
+    for path in sources:
+        assert not re.search(FORBIDDEN[what], path.read_text()), path
+
+
+# Real Ray from here on.
+
+LONG: workspaces.Changes = {
+    "data": {"source": "synthetic", "validation": 0.1},
+    "synthetic": {"train": 600, "test": 60},
+    "model": {"latent": 5, "hidden": [40, 30]},
+    "train": {"epochs": 400, "batch_size": 50},
+}
+
+
+def prepare(folder: Path, vaepipe: Vaepipe, changes: workspaces.Changes) -> None:
+    """A workspace in which train is next; the working directory."""
+    workspaces.create(folder, changes)
+    os.chdir(folder)
+    for stage in ("download", "convert", "split"):
+        assert vaepipe(stage).returncode == 0
+
+
+def start_training(log: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"VAEPIPE_WORKERS": "2", "VAEPIPE_CHECKPOINT_SECONDS": "0.2"}
+    program = Path(sys.executable).with_name("vaepipe")
+    with log.open("wb") as file:
+        return subprocess.Popen([program, "train"], stdout=file, stderr=file, env=environment)
+
+
+def wait_for(text: str, log: Path, process: subprocess.Popen[bytes]) -> None:
+    limit = time.monotonic() + 90
+    while text not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < limit, log.read_text()
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path, vaepipe: Vaepipe) -> None:
+    """A rank is killed, the gang restarts, Ctrl-C ends it, the same command goes on: the models are bit for
+    bit those of plain, undisturbed `fit` with the same stacks."""
+    prepare(workspace / "w", vaepipe, LONG)
+    log = workspace / "log"
+    process = start_training(log)
+    wait_for("epoch ", log, process)
+    ranks = [p for p in psutil.Process(process.pid).children(recursive=True) if "RayTrainWorker" in p.name()]
+    ranks = ranks or [
+        p
+        for p in psutil.Process(process.pid).children(recursive=True)
+        if p.is_running() and "RayTrainWorker" in " ".join(p.cmdline())
+    ]
+    ranks[0].kill()
+    wait_for("a rank failed: restart 1 of 3, from epoch ", log, process)
+    time.sleep(0.5)
+    pressed = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130, log.read_text()
+    assert time.monotonic() - pressed < 5
+    said = log.read_text().splitlines()[-1]
+    found = re.fullmatch(
+        r"interrupted: run \w+ keeps its checkpoint of epoch (\d+); the same command goes on from there", said
+    )
+    assert found, said
+    kept = int(found[1])
+    assert 0 < kept < 400
+
+    assert start_training(log).wait(120) == 0
+    assert f"going on from the checkpoint of epoch {kept}\n" in log.read_text()
+
+    read = params.read()
+    pixels = train_stage.read_pixels(layout.COMPONENTS, 0.1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for stack in (("red", "green"), ("blue",)):
+        states = [initial_state(c, 1024, read.model, read.train.seed) for c in stack]
+        arrays = torch.stack([torch.from_numpy(pixels.train[c]) for c in stack])
+        held = torch.stack([torch.from_numpy(pixels.validation[c]) for c in stack])
+        *_, end = fit(arrays, states, read.train, validation_CND=held)
+        for state in end.states():
+            save_model(workspace / "undisturbed", state)
+            assert layout.model(state.component).read_bytes() == (workspace / "undisturbed").read_bytes()
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.slow
+def test_divergence_is_said_once_and_not_retried(workspace: Path, vaepipe: Vaepipe) -> None:
+    changes = LONG | {"train": {"epochs": 5, "batch_size": 50, "learning_rate": 1.0}}
+    prepare(workspace / "w", vaepipe, changes)
+    done = vaepipe("train", VAEPIPE_WORKERS="1")
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert re.search(r"the cost of (red|green|blue) became (nan|inf) in epoch \d: try a smaller", errors[0])
+    assert "restart" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not layout.MODELS.exists()
+
+
+def test_a_run_that_another_process_trains_is_refused_before_ray_starts(
+    merged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "run_hash", lambda *_: "abc")
+    code = "from pipeline import runs\nwith runs.hold('abc'): print('held', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "held\n"
+        read = params.read(ROOT / "params.yaml")
+        with pytest.raises(PipelineError, match=f"run abc is being trained by process {other.pid} on "):
+            train_stage.run(0.0, read.model, read.train, train_stage.Machines())
+        other.kill()
+
+
+def test_a_server_of_ray_that_died_is_named() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
+        session = Session(joined=False, servers=(psutil.Process(server.pid),))
+        session.check()
+        server.kill()
+        time.sleep(0.1)
+        with pytest.raises(PipelineError, match=f"process {server.pid} ended unexpectedly .*checkpoints"):
+            session.check()
+
+
+def test_every_line_of_the_reliability_page_names_a_test_that_is_there() -> None:
+    rows = [line for line in (ROOT / "docs/reliability.md").read_text().splitlines() if "::test_" in line]
+    named = {tuple(name.split("::")) for row in rows for name in re.findall(r"test_\w+\.py::test_\w+", row)}
+    for file, test in named:
+        assert f"\ndef {test}(" in (ROOT / "tests" / file).read_text(), (file, test)
+    assert sum(row.startswith("| ") for row in rows) >= 50
