@@ -6,18 +6,15 @@ changed mathematics never goes on from a stale checkpoint, and an unchanged expe
 
 import hashlib
 import json
-import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 import vae
-from pipeline import files, layout
+from pipeline import layout, locks
 from pipeline.errors import PipelineError
 from vae.config import ModelConfig, TrainConfig
 
@@ -53,19 +50,11 @@ def hold(name: str) -> Iterator[None]:
         PipelineError: another process holds it; the message names it. That may be one that a killed `dvc`
             left behind.
     """
-    layout.RUNS.mkdir(parents=True, exist_ok=True)
-    path = layout.RUNS / f"{name}.lock"
-    holder = layout.RUNS / f"{name}.holder"
-    try:
-        # The kernel lets go of the lock when its process ends, however it ends.
-        with FileLock(path, blocking=False):
-            files.write_text(holder, f"process {os.getpid()} on {socket.gethostname()}")
-            try:
-                yield
-            finally:
-                holder.unlink(missing_ok=True)
-    except Timeout:
-        who = holder.read_text() if holder.exists() else "another process"
+
+    def refuse(holder: str) -> None:
         raise PipelineError(
-            f"run {name} is being trained by {who}; wait for it, or end it and run the command again"
-        ) from None
+            f"run {name} is being trained by {holder}; wait for it, or end it and run the command again"
+        )
+
+    with locks.hold(layout.RUNS / name, refuse):
+        yield

@@ -5,7 +5,6 @@ continues it. Only a file of the known size and MD5 gets its name.
 """
 
 import http.client
-import os
 import re
 import socket
 import ssl
@@ -17,10 +16,9 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import requests
-from filelock import FileLock, Timeout
 from urllib3.exceptions import HTTPError
 
-from pipeline import files
+from pipeline import files, locks
 from pipeline.data import official
 from pipeline.data.official import Advance, OfficialFile
 from pipeline.errors import Interrupted, PipelineError
@@ -63,26 +61,12 @@ def hold(path: Path) -> Iterator[None]:
     Raises:
         PipelineError: the folder of `path` cannot be written.
     """
-    lock = FileLock(path.with_name(f"{path.name}.lock"))
-    holder = path.with_name(f"{path.name}.holder")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # The kernel lets go of the lock when its process ends, however it ends.
-            lock.acquire(blocking=False)
-        except Timeout:
-            who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
-            _say(f"{path.name} is being downloaded by {who}; waiting for it")
-            lock.acquire()
-    except OSError as error:
-        said = f"{path.parent}: cannot be written: {error.strerror or error}"
-        raise PipelineError(f"{said}; mend it and run the command again") from error
-    try:
-        files.write_text(holder, f"process {os.getpid()} on {socket.gethostname()}")
+
+    def wait(holder: str) -> None:
+        _say(f"{path.name} is being downloaded by {holder}; waiting for it")
+
+    with locks.hold(path, wait):
         yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
 
 
 def is_whole(path: Path, known: OfficialFile) -> bool:
