@@ -20,9 +20,7 @@ class Board:
     """What the driver reads. `starts` counts how often the gang started: more than once after a failure."""
 
     starts: int = 0
-    plan: str = ""  # who trains what, in words
     first_epoch: int = 1  # where the gang set out from, this time
-    saved: int = 0  # epochs that a whole checkpoint holds
     notices: list[Notice] = field(default_factory=list)  # new since the last reading
     failure: str = ""
 
@@ -34,16 +32,12 @@ class BoardActor:
     def __init__(self) -> None:
         self.board = Board()
 
-    def started(self, plan: str, first_epoch: int) -> None:
+    def started(self, first_epoch: int) -> None:
         self.board.starts += 1
-        self.board.plan, self.board.first_epoch = plan, first_epoch
-        self.board.saved = max(self.board.saved, first_epoch - 1)
+        self.board.first_epoch = first_epoch
 
     def post(self, notice: Notice) -> None:
         self.board.notices.append(notice)
-
-    def saved(self, epoch: int) -> None:
-        self.board.saved = epoch
 
     def failed(self, message: str) -> None:
         self.board.failure = self.board.failure or message

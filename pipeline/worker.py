@@ -1,6 +1,7 @@
 """What a rank does. This module runs in Ray's worker processes, never on the driver."""
 
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from vae.stack import State, initial_state
 NOTICE_SECONDS = 0.2  # between notices of a component: no display is faster
 
 # What would happen again at every try, so the driver is told and nothing is retried.
-FINAL = (CostNotFinite, PipelineError, ModelFileError, torch.OutOfMemoryError)
+FINAL = (CostNotFinite, PipelineError, ModelFileError)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def train_rank(config: dict[str, Job]) -> None:
     try:
         _train(job)
     except FINAL as error:
-        ray.get(job.board.failed.remote(_explained(error)))
+        ray.get(job.board.failed.remote(str(error)))
         raise
 
 
@@ -71,7 +72,7 @@ def _train(job: Job) -> None:
     checkpoints.check_shared(job.mark, os.uname().nodename)
     done = _agree(checkpoints.latest() if rank == 0 else 0)
     if rank == 0:
-        job.board.started.remote(str(plan), done + 1)
+        job.board.started.remote(done + 1)
     states = [_state(job, checkpoints, done, component) for component in share.components]
     images = _pixels(job.images, share.components)
     epochs = fit(
@@ -82,29 +83,41 @@ def _train(job: Job) -> None:
         device=device,
         shard=shard,
     )
-    _follow(job, checkpoints, share, epochs, done + 1, images.shape[1])
+    _follow(job, checkpoints, share, _named(epochs, share, done + 1), images.shape[1])
+
+
+def _named(epochs: Iterator[Epoch], share: placement.Share, first: int) -> Iterator[Epoch]:
+    """The epochs; a memory that does not suffice is named with the components and the epoch."""
+    number = first
+    try:
+        for epoch in epochs:
+            yield epoch
+            number = epoch.number + 1
+    except (MemoryError, RuntimeError) as error:
+        # torch raises a plain RuntimeError where the host's memory is full.
+        if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
+            raise
+        raise PipelineError(
+            f"out of memory while training {'+'.join(share.components)}, epoch {number} "
+            f"({str(error).splitlines()[0]}); try more ranks, a smaller train.batch_size or model.hidden"
+        ) from error
 
 
 def _follow(
-    job: Job,
-    checkpoints: Checkpoints,
-    share: placement.Share,
-    epochs: Iterator[Epoch],
-    first: int,
-    images: int,
+    job: Job, checkpoints: Checkpoints, share: placement.Share, epochs: Iterator[Epoch], images: int
 ) -> None:
-    """Drive the epochs; post notices, save checkpoints. All ranks save after the same epochs."""
+    """Drive the epochs of `images` each: post notices, save checkpoints, all ranks after the same epochs."""
     rank, speaks = dist.get_rank(), share.replica == 0
-    save_at = first
+    save_at = 0  # the first
     epoch_started = posted = time.monotonic()
     for epoch in epochs:
         now = time.monotonic()
         seconds, epoch_started = now - epoch_started, now
         last = epoch.number == job.train.epochs
-        if speaks and (now - posted > NOTICE_SECONDS or epoch.number == first or last):
+        if speaks and (now - posted > NOTICE_SECONDS or not save_at or last):
             posted = now
             job.board.post.remote(Notice(epoch.records, images / seconds))
-        if epoch.number == save_at or last:
+        if epoch.number >= save_at or last:
             if speaks:
                 for state in epoch.states():
                     checkpoints.save(state)
@@ -113,7 +126,6 @@ def _follow(
             save_at = epoch.number + max(1, int(job.checkpoint_seconds / slowest))
             if rank == 0:
                 checkpoints.prune(epoch.number)
-                job.board.saved.remote(epoch.number)
             epoch_started = time.monotonic()
 
 
@@ -154,10 +166,3 @@ def _maximum(number: float) -> float:
     tensor = torch.tensor(number)
     dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
     return float(tensor)
-
-
-def _explained(error: BaseException) -> str:
-    if isinstance(error, torch.OutOfMemoryError):
-        first = str(error).splitlines()[0]
-        return f"the GPU's memory is full ({first}); try more GPUs, or a smaller train.batch_size"
-    return str(error)
