@@ -33,6 +33,10 @@ def main() -> None:
         app()
     except PipelineError as error:
         typer.echo(f"error: {error}" if error.status == 1 else str(error), err=True)
+        if "ray" in sys.modules:
+            # Ray's threads would keep the process, or end it with a status of their own.
+            sys.stderr.flush()
+            os._exit(error.status)
         sys.exit(error.status)
 
 

@@ -86,14 +86,13 @@ def session(address: str | None) -> Iterator[Session]:
     children = () if joined else psutil.Process().children()
     # Ray prints pages of its servers' logs when one dies; `check` says it in a line.
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        try:
-            yield Session(joined, tuple(p for p in children if p.name() in SERVERS))
-        finally:
-            own = [] if joined else psutil.Process().children(recursive=True)
-            ray.shutdown()
-            # What does not notice that Ray is gone: its agents, when a server was killed.
-            for process in psutil.wait_procs(own, timeout=SHUTDOWN_SECONDS)[1]:
-                process.kill()
+        # Not after an error: a thread may still wait inside Ray, and shutting it down under that thread ends
+        # the process without a word. `cli` says what happened and leaves; Ray's processes go with it.
+        yield Session(joined, tuple(p for p in children if p.name() in SERVERS))
+        own = [] if joined else psutil.Process().children(recursive=True)
+        ray.shutdown()
+        for process in psutil.wait_procs(own, timeout=SHUTDOWN_SECONDS)[1]:
+            process.kill()
 
 
 def _check_reachable(address: str) -> None:

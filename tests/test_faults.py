@@ -265,7 +265,10 @@ def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path, vaepip
     assert 0 < kept < 400
 
     assert start_training(log).wait(120) == 0
-    assert f"going on from the checkpoint of epoch {kept}\n" in log.read_text()
+    # Ranks may have saved another epoch before they ended.
+    resumed = re.search(r"going on from the checkpoint of epoch (\d+)\n", log.read_text())
+    assert resumed
+    assert int(resumed[1]) >= kept
 
     read = params.read()
     pixels = train_stage.read_pixels(layout.COMPONENTS, 0.1)
