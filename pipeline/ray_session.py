@@ -18,13 +18,6 @@ import vae
 from pipeline.errors import PipelineError
 from pipeline.placement import Offer
 
-# Where Ray is this process's own: no node of it is ever announced to be taken away.
-LOCAL_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
-SERVERS = ("gcs_server", "raylet")
-
-CONNECT_SECONDS = 5.0  # for a cluster to answer
-SHUTDOWN_SECONDS = 2.0  # for Ray's own processes to end
-
 # Read by Ray's driver process before it starts anything.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -35,6 +28,12 @@ ENVIRONMENT = {
     # CPU ranks on a machine with GPUs keep seeing none.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
+# The same, where Ray is this process's own: no node of it is ever announced to be taken away.
+LOCAL_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+SERVERS = ("gcs_server", "raylet")  # processes without which nothing goes on
+
+CONNECT_SECONDS = 5.0  # for a cluster to answer
+SHUTDOWN_SECONDS = 2.0  # for Ray's own processes to end
 
 # Where `ray up` leaves the cluster's description on the head, for its autoscaler.
 AUTOSCALER_CONFIG = Path("~/ray_bootstrap_config.yaml").expanduser()
