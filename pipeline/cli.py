@@ -34,9 +34,9 @@ def main() -> None:
     except PipelineError as error:
         typer.echo(f"error: {error}" if error.status == 1 else str(error), err=True)
         if "ray" in sys.modules:
-            # Ray's threads would keep the process, or end it with a status of their own.
-            sys.stderr.flush()
-            os._exit(error.status)
+            from pipeline import ray_session
+
+            ray_session.leave(error.status)
         sys.exit(error.status)
 
 

@@ -107,7 +107,7 @@ def _explained(error: BaseException) -> str:
         said = _lines(getattr(cause, "cause", None) or cause)[-1]
     else:
         what, said = "Ray lost a process that training needs", _lines(error)[0]
-    return f"{what}: {said}; checkpoints are kept, and the same command goes on from them"
+    return f"{what}: {said.rstrip('.')}; checkpoints are kept, and the same command goes on from them"
 
 
 def _lines(error: BaseException) -> list[str]:

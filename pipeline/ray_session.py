@@ -3,11 +3,13 @@
 import os
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import ray
@@ -86,12 +88,26 @@ def session(address: str | None) -> Iterator[Session]:
     # Ray prints pages of its servers' logs when one dies; `check` says it in a line.
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         # Not after an error: a thread may still wait inside Ray, and shutting it down under that thread ends
-        # the process without a word. `cli` says what happened and leaves; Ray's processes go with it.
+        # the process without a word. `cli` says what happened, and then calls `leave`.
         yield Session(joined, tuple(p for p in children if p.name() in SERVERS))
         own = [] if joined else psutil.Process().children(recursive=True)
         ray.shutdown()
         for process in psutil.wait_procs(own, timeout=SHUTDOWN_SECONDS)[1]:
             process.kill()
+
+
+def leave(status: int) -> NoReturn:
+    """End this process after an error, with `status`, and at once all that it started: no rank trains on.
+
+    (Ranks whose raylet was killed are no longer its children; they end by themselves, in seconds.)
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Last the servers: without them Ray would end this process with a status of its own.
+    for process in sorted(psutil.Process().children(recursive=True), key=lambda p: p.name() in SERVERS):
+        with suppress(psutil.Error):
+            process.kill()
+    os._exit(status)
 
 
 def _check_reachable(address: str) -> None:

@@ -265,7 +265,7 @@ def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path, vaepip
     assert 0 < kept < 400
 
     assert start_training(log).wait(120) == 0
-    # Ranks may have saved another epoch before they ended.
+    # A rank may have saved another epoch while the message was written.
     resumed = re.search(r"going on from the checkpoint of epoch (\d+)\n", log.read_text())
     assert resumed
     assert int(resumed[1]) >= kept
