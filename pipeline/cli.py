@@ -34,9 +34,10 @@ def main() -> None:
     except PipelineError as error:
         typer.echo(f"error: {error}" if error.status == 1 else str(error), err=True)
         if "ray" in sys.modules:
-            from pipeline import ray_session
+            # An ordinary exit waits for Ray's threads, or is given a status by them.
+            from pipeline import exits
 
-            ray_session.leave(error.status)
+            exits.end(error.status)
         sys.exit(error.status)
 
 

@@ -3,13 +3,11 @@
 import os
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import psutil
 import ray
@@ -18,6 +16,7 @@ from ruamel.yaml import YAML
 import pipeline
 import vae
 from pipeline.errors import PipelineError
+from pipeline.exits import SERVERS
 from pipeline.placement import Offer
 
 # Read by Ray's driver process before it starts anything.
@@ -32,7 +31,6 @@ ENVIRONMENT = {
 }
 # The same, where Ray is this process's own: no node of it is ever announced to be taken away.
 LOCAL_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
-SERVERS = ("gcs_server", "raylet")  # processes without which nothing goes on
 
 CONNECT_SECONDS = 5.0  # for a cluster to answer
 SHUTDOWN_SECONDS = 2.0  # for Ray's own processes to end
@@ -88,26 +86,12 @@ def session(address: str | None) -> Iterator[Session]:
     # Ray prints pages of its servers' logs when one dies; `check` says it in a line.
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         # Not after an error: a thread may still wait inside Ray, and shutting it down under that thread ends
-        # the process without a word. `cli` says what happened, and then calls `leave`.
+        # the process without a word. `cli` says what happened and ends all processes at once.
         yield Session(joined, tuple(p for p in children if p.name() in SERVERS))
         own = [] if joined else psutil.Process().children(recursive=True)
         ray.shutdown()
         for process in psutil.wait_procs(own, timeout=SHUTDOWN_SECONDS)[1]:
             process.kill()
-
-
-def leave(status: int) -> NoReturn:
-    """End this process after an error, with `status`, and at once all that it started: no rank trains on.
-
-    (Ranks whose raylet was killed are no longer its children; they end by themselves, in seconds.)
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Last the servers: without them Ray would end this process with a status of its own.
-    for process in sorted(psutil.Process().children(recursive=True), key=lambda p: p.name() in SERVERS):
-        with suppress(psutil.Error):
-            process.kill()
-    os._exit(status)
 
 
 def _check_reachable(address: str) -> None:
