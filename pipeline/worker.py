@@ -20,9 +20,10 @@ from pipeline.board import Notice
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PipelineError
 from vae.config import ModelConfig, TrainConfig
-from vae.fit import CostNotFinite, Epoch, Shard, fit
+from vae.fit import CostNotFinite, Epoch, fit
 from vae.modelfile import ModelFileError
 from vae.stack import State, initial_state
+from vae.step import Shard
 
 NOTICE_SECONDS = 0.2  # between notices of a component: no display is faster
 

@@ -33,7 +33,7 @@ from vae.stack import State
 
 GB = 10**9
 MODEL = ModelConfig(latent=3, hidden=(20, 10), activation="softplus")
-TRAIN = TrainConfig(epochs=50, batch_size=100, learning_rate=0.001, seed=0)
+TRAIN = TrainConfig(epochs=50, batch_size=100, learning_rate=0.001, seed=0, precision="fp32")
 SIZE = needs.Experiment({"train": 1000, "test": 200}, 32, 3_000_000, validation=0.05, guessed=False)
 H200 = Gpu("NVIDIA H200", 150 * GB)
 

@@ -161,7 +161,7 @@ def test_a_channel_file_without_training_images(merged: Path) -> None:
 
 def test_fewer_images_than_a_batch(merged: Path) -> None:
     read = params.read(ROOT / "params.yaml")
-    config = params.TrainConfig(1, 500, 0.001, 0)
+    config = params.TrainConfig(1, 500, 0.001, 0, "fp32")
     with pytest.raises(PipelineError, match=r"train.batch_size is 500, more than the 200 training images"):
         train_stage.run(0.0, read.model, config, train_stage.Machines())
     assert not layout.RUNS.exists()

@@ -62,6 +62,7 @@ def test_defaults_are_the_papers() -> None:
         ("train.learning_rate", float("nan"), "train.learning_rate is NaN, but must be above 0"),
         ("train.learning_rate", 10, "train.learning_rate is 10, but must be above 0 and at most 1"),
         ("train.seed", -1, "train.seed is -1, but must be 0 or more"),
+        ("train.precision", "fp16", "train.precision is \"fp16\"; allowed: 'fp32', 'tf32' or 'bf16'"),
         ("merge.images", 0, "merge.images is 0, but must be from 1 to 1000"),
         ("model.latnet", 20, "model.latnet is unknown; allowed there: latent, hidden, activation"),
         ("optimizer", "sgd", "optimizer is unknown; allowed there: data, synthetic, model, train, merge"),

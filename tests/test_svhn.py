@@ -1,5 +1,6 @@
 """On real SVHN files, where there are some: `VAEPIPE_SVHN` names the folder."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def test_the_papers_model_costs_what_a_textbook_script_measured(workspace: Path)
     assert entropy_floor(test[0]) == pytest.approx(594.2, abs=0.05)
 
     read = params.read(ROOT / "params.yaml")
-    config = params.TrainConfig(10, read.train.batch_size, read.train.learning_rate, read.train.seed)
+    config = dataclasses.replace(read.train, epochs=10)
     *_, last = fit(train, [initial_state("red", 1024, read.model, config.seed)], config)
     model = assemble(last.states(), torch.device("cpu"))
     assert evaluate(model, ["red"], test, config.seed)[0].cost == pytest.approx(638.6, abs=3)

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vae import objective, randomness
+from vae import linear, objective, randomness
 from vae.baseline import entropy_floor
 from vae.config import Activation, ModelConfig, TrainConfig
 from vae.evaluate import evaluate, reconstruct
 from vae.likelihood import Bernoulli
+from vae.linear import StackedLinear
 from vae.model import ACTIVATIONS, VAE, initial_weights
 from vae.stack import State, assemble, initial_state
 
@@ -107,14 +108,14 @@ def test_a_stack_trains_as_textbook_models_do() -> None:
         0, 256, (2, 40, PIXELS), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     states = [initial_state(name, PIXELS, SMALL, seed=3) for name in ("red", "green")]
-    config = TrainConfig(epochs=2, batch_size=4, learning_rate=0.01, seed=3)
+    config = TrainConfig(epochs=2, batch_size=4, learning_rate=0.01, seed=3, precision="fp32")
     fitted = [epoch.states() for epoch in fit(images, states, config)][-1]
     for c, state in enumerate(states):
         model = Textbook(state)
         optimizer = torch.optim.Adam(model.parameters(), 0.01)
         for epoch in (1, 2):
             numbers = randomness.draw_epoch(3, (state.component,), epoch, 40, 4, SMALL.latent)
-            for order, noise in zip(numbers.order_CSB[0], numbers.noise_CSBK[0], strict=True):
+            for order, noise in zip(numbers.order_SCB[:, 0], numbers.noise_SCBK[:, 0], strict=True):
                 optimizer.zero_grad()
                 model(images[c, order] / 255, noise).backward()
                 optimizer.step()
@@ -142,22 +143,22 @@ def test_initial_weights_are_xavier_uniform_and_biases_zero() -> None:
 
 def test_randomness_is_a_function_of_seed_component_and_epoch() -> None:
     def draw(seed: int = 0, component: str = "red", epoch: int = 1) -> torch.Tensor:
-        return randomness.draw_epoch(seed, (component,), epoch, 50, 10, 2).noise_CSBK
+        return randomness.draw_epoch(seed, (component,), epoch, 50, 10, 2).noise_SCBK
 
     assert torch.equal(draw(), draw())
     for other in (draw(seed=1), draw(component="green"), draw(epoch=2)):
         assert not torch.equal(draw(), other)
     # What else is in the stack changes nothing.
     stacked = randomness.draw_epoch(0, ("blue", "red"), 1, 50, 10, 2)
-    assert torch.equal(stacked.noise_CSBK[1:], draw())
+    assert torch.equal(stacked.noise_SCBK[:, 1:], draw())
 
 
 def test_an_epoch_uses_each_image_at_most_once_and_drops_the_last_partial_batch() -> None:
-    order = randomness.draw_epoch(0, ("red",), 1, 57, 10, 2).order_CSB
-    assert order.shape == (1, 5, 10)
+    order = randomness.draw_epoch(0, ("red",), 1, 57, 10, 2).order_SCB
+    assert order.shape == (5, 1, 10)
     assert len(set(order.flatten().tolist())) == 50
     assert order.max() < 57
-    noise = randomness.draw_epoch(0, ("red",), 1, 5000, 10, 20).noise_CSBK
+    noise = randomness.draw_epoch(0, ("red",), 1, 5000, 10, 20).noise_SCBK
     assert noise.mean().item() == pytest.approx(0, abs=0.02)
     assert noise.std().item() == pytest.approx(1, abs=0.02)
 
@@ -204,3 +205,35 @@ def test_floor_is_a_float64_loop_and_no_model_is_below_it() -> None:
     x = torch.from_numpy(images)[None] / 255
     perfect = Bernoulli.log_prob(torch.logit(x, eps=1e-7), x)
     assert -perfect.mean().item() == pytest.approx(floor, abs=1e-3)
+
+
+@pytest.mark.parametrize("models", [1, 3])
+@pytest.mark.parametrize("bias", [True, False])
+def test_stacked_linear_is_a_plain_product(models: int, bias: bool) -> None:
+    """Forward and backward, whichever library multiplies, also of a batch of one, and of views."""
+    draw = torch.Generator().manual_seed(0)
+    layer = StackedLinear(models, 9, 6, bias=bias)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=draw))
+    for batch in (1, 5):
+        x = torch.randn(9, batch, models, generator=draw).permute(2, 1, 0).requires_grad_()
+        out = torch.randn(models, batch, 6, generator=draw)
+        gradients = []
+        for y in (layer(x), torch.einsum("cbi,cio->cbo", x, layer.weight)):
+            y = y if layer.bias is None or gradients == [] else y + layer.bias[:, None]
+            gradients.append((y, *torch.autograd.grad(y, [x, *layer.parameters()], out)))
+        for mine, plain in zip(*gradients, strict=True):
+            torch.testing.assert_close(mine, plain)
+
+
+@pytest.mark.skipif(not linear._ONEDNN, reason="torch's own batched product makes no such promise")
+@pytest.mark.parametrize("models", [2, 3])
+def test_a_stack_on_a_cpu_multiplies_each_model_as_if_alone(models: int) -> None:
+    weights, x = torch.randn(models, 30, 20), torch.randn(models, 7, 30)
+    stack, alone = StackedLinear(models, 30, 20), StackedLinear(1, 30, 20)
+    with torch.no_grad():
+        stack.weight.copy_(weights)
+        for c in range(models):
+            alone.weight.copy_(weights[c : c + 1])
+            assert torch.equal(stack(x)[c], alone(x[c : c + 1])[0])

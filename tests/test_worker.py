@@ -101,7 +101,7 @@ def test_the_last_of_too_many_failures_is_one_line() -> None:
     assert said.startswith("training failed once too often (see --max-failures), last on rank 1: Connection")
     assert "\n" not in said
     other = gang._explained(RuntimeError("The actor died.\npages"))
-    assert other.startswith("Ray lost a process that training needs: The actor died.; checkpoints are kept")
+    assert other.startswith("Ray lost a process that training needs: The actor died; checkpoints are kept")
 
 
 def test_what_people_read_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Activation = Literal["softplus", "tanh", "sigmoid", "relu", "gelu", "silu"]
+Precision = Literal["fp32", "tf32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class TrainConfig:
     batch_size: int  # images of a component in one step, over all replicas
     learning_rate: float  # Adam's step size
     seed: int  # of initial weights, order of images and noise
+    precision: Precision  # of the factors of matrix products; everything else is float32
 
     def __post_init__(self) -> None:
         _require("epochs", self.epochs, lambda v: v >= 1, "must be at least 1")

@@ -33,24 +33,23 @@ def evaluate(model: VAE, components: Sequence[str], images_CND: Tensor, seed: in
     _, images, pixels = images_CND.shape
     latent = model.mu.weight.shape[-1]
     draws = [randomness.generator(seed, component, "evaluation") for component in components]
-    # Sums over images, in float64 so that a set of any size adds up: rows reconstruction, kl, squared error.
-    sums_3C = torch.zeros(3, len(components), dtype=torch.float64, device=images_CND.device)
-    mu_CK = torch.zeros(len(components), latent, dtype=torch.float64, device=images_CND.device)
-    square_CK = torch.zeros_like(mu_CK)
+    sums = []  # of each batch: reconstruction, KL, squared error, mu and its square
     for start in range(0, images, BATCH):
         x = images_CND[:, start : start + BATCH] / 255
         shape = (x.shape[1], latent)
         noise = torch.stack([torch.from_numpy(d.standard_normal(shape, "float32")) for d in draws])
         terms = objective.negative_elbo(model, x, noise.to(x.device))
         error = (model.likelihood.mean(model.decode(terms.mu)) - x).square().sum(-1)
-        sums_3C += torch.stack([terms.reconstruction, terms.kl, error]).double().sum(-1)
-        mu_CK += terms.mu.double().sum(1)
-        square_CK += terms.mu.double().square().sum(1)
-    variance = square_CK / images - (mu_CK / images).square()
+        scalars_C3 = torch.stack([terms.reconstruction.sum(1), terms.kl.sum(1), error.sum(1)], dim=1)
+        sums.append(torch.cat([scalars_C3, terms.mu.sum(1), terms.mu.square().sum(1)], dim=1))
+    # Batches add up in float64, on the host: not every device has it.
+    means = torch.stack(sums).cpu().double().sum(0) / images
+    means_C3, mu_CK, square_CK = means.split([3, latent, latent], dim=1)
+    variance = square_CK - mu_CK.square()
     active = (variance > ACTIVE).sum(1).tolist()
     return [
         Measures(reconstruction + kl, reconstruction, kl, error / pixels, units)
-        for (reconstruction, kl, error), units in zip((sums_3C / images).T.tolist(), active, strict=True)
+        for (reconstruction, kl, error), units in zip(means_C3.tolist(), active, strict=True)
     ]
 
 

@@ -16,30 +16,12 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch import distributed as dist
 
-from vae import objective, randomness
+from vae import randomness
 from vae.config import TrainConfig
 from vae.evaluate import evaluate
 from vae.stack import Record, Stack, State
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One of several data-parallel replicas of a stack: it steps its slice of every batch."""
-
-    index: int = 0
-    count: int = 1
-    group: dist.ProcessGroup | None = None  # the replicas, when there are several
-
-    def part(self, batch_size: int) -> slice:
-        """This replica's images of a batch; slices may differ by one image."""
-        return slice(self.index * batch_size // self.count, (self.index + 1) * batch_size // self.count)
-
-    def sum(self, tensor: Tensor) -> None:
-        """Add up over the replicas, in place."""
-        if self.count > 1:
-            dist.all_reduce(tensor, group=self.group)
+from vae.step import ALONE, Shard, Step
 
 
 @dataclass(frozen=True)
@@ -73,7 +55,7 @@ def fit(
     *,
     validation_CND: Tensor | None = None,
     device: str | torch.device = "cpu",
-    shard: Shard = Shard(),
+    shard: Shard = ALONE,
 ) -> Iterator[Epoch]:
     """Step C models from where `states` are to `config.epochs`.
 
@@ -105,8 +87,8 @@ def fit(
     validation = None if validation_CND is None else validation_CND.to(device)
 
     def draw(epoch: int) -> randomness.EpochDraw:
-        latent = states[0].config.latent
-        return randomness.draw_epoch(config.seed, components, epoch, images, batch_size, latent)
+        numbers = randomness.draw_epoch(config.seed, components, epoch, images, batch_size, stack.latent)
+        return numbers.pinned() if device.type == "cuda" else numbers
 
     # Numbers for the next epoch are drawn while this one is stepped.
     with ThreadPoolExecutor(1, "draw") as pool:
@@ -128,49 +110,6 @@ def fit(
             for component, history in zip(components, histories, strict=True):
                 history.extend(r for r in records if r.component == component)
             yield Epoch(epoch, records, partial(stack.states, epoch, histories))
-
-
-class Step:
-    """One optimiser step, and a loop of them with nothing in between that waits for the device."""
-
-    def __init__(self, stack: Stack, images_CND: Tensor, config: TrainConfig, shard: Shard) -> None:
-        models, images, pixels = images_CND.shape
-        self.stack, self.config, self.shard = stack, config, shard
-        self.shape = (models, -1, pixels)
-        self.pixels = images_CND.reshape(models * images, pixels)
-        self.offsets = torch.arange(models, device=images_CND.device)[:, None] * images
-        # Gradients are views of one buffer, so replicas exchange them in one message.
-        sizes = [p.numel() for p in stack.parameters]
-        self.gradients = torch.zeros(sum(sizes), device=images_CND.device)
-        for parameter, part in zip(stack.parameters, self.gradients.split(sizes), strict=True):
-            parameter.grad = part.view_as(parameter)
-
-    def __call__(self, order_CB: Tensor, noise_CBK: Tensor) -> Tensor:
-        """Step once; return the sums of reconstruction and KL over this replica's images, (2, C) nats."""
-        rows = (order_CB + self.offsets).flatten()
-        x_CBD = (self.pixels.index_select(0, rows) / 255).view(self.shape)
-        terms = objective.negative_elbo(self.stack.model, x_CBD, noise_CBK)
-        # Models are summed, so no gradient mixes; images are averaged over the whole batch.
-        loss = (terms.reconstruction.sum() + terms.kl.sum()) / self.config.batch_size
-        self.gradients.zero_()
-        loss.backward()
-        self.shard.sum(self.gradients)
-        self.stack.step(self.config.learning_rate)
-        return torch.stack([terms.reconstruction.detach().sum(1), terms.kl.detach().sum(1)])
-
-    def run(self, numbers: randomness.EpochDraw) -> list[tuple[float, float]]:
-        """An epoch of steps; reconstruction and KL of each model, nats averaged over all replicas' images."""
-        part = self.shard.part(self.config.batch_size)
-        device = self.pixels.device
-        orders = numbers.order_CSB[:, :, part].to(device)
-        noises = numbers.noise_CSBK[:, :, part].to(device)
-        totals = torch.zeros(2, self.shape[0], dtype=torch.float64, device=device)
-        steps = orders.shape[1]
-        for s in range(steps):
-            totals += self(orders[:, s], noises[:, s])
-        self.shard.sum(totals)
-        means_2C = totals.cpu() / (steps * self.config.batch_size)
-        return [(reconstruction, kl) for reconstruction, kl in means_2C.T.tolist()]
 
 
 def _check_finite(records: list[Record]) -> None:

@@ -25,8 +25,12 @@ def generator(seed: int, component: str, purpose: Purpose, epoch: int = 0) -> np
 class EpochDraw:
     """What one epoch of one stack consumes."""
 
-    order_CSB: Tensor  # int64, indices into the component's images; no index twice
-    noise_CSBK: Tensor  # float32, standard normal
+    order_SCB: Tensor  # int64, for each step indices into the components' images; no index twice
+    noise_SCBK: Tensor  # float32, standard normal
+
+    def pinned(self) -> "EpochDraw":
+        """The same in memory from which a GPU copies by itself."""
+        return EpochDraw(self.order_SCB.pin_memory(), self.noise_SCBK.pin_memory())
 
 
 def draw_epoch(
@@ -39,6 +43,6 @@ def draw_epoch(
     shape = (steps, batch_size, latent)
     noises = [generator(seed, c, "noise", epoch).standard_normal(shape, np.float32) for c in components]
     return EpochDraw(
-        torch.from_numpy(np.stack(orders)).view(len(components), steps, batch_size),
-        torch.from_numpy(np.stack(noises)),
+        torch.from_numpy(np.stack([order.reshape(steps, batch_size) for order in orders], axis=1)),
+        torch.from_numpy(np.stack(noises, axis=1)),
     )

@@ -6,7 +6,6 @@ stopped with three stacks of one goes on with one stack of three.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -56,6 +55,7 @@ class Stack:
     def __init__(self, states: Sequence[State], device: torch.device) -> None:
         """Copies of the states, which must be of one shape and after the same step."""
         self._states = list(states)
+        self.latent = states[0].config.latent
         self.model = assemble(states, device)
         self.parameters: list[Tensor] = list(self.model.parameters())
         self._names = [name for name, _ in self.model.named_parameters()]
@@ -65,12 +65,12 @@ class Stack:
         self._steps = [torch.tensor(float(states[0].steps), device=device) for _ in self._names]
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """One step of Adam (Kingma & Ba 2015) along the parameters' gradients."""
+    def step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
+        """One step of Adam (Kingma & Ba 2015) along the gradients, one a parameter."""
         # The functional form of torch.optim.Adam: the class imports torch._dynamo, a second of start-up.
         adam(
             self.parameters,
-            [cast(Tensor, p.grad) for p in self.parameters],
+            list(gradients),
             self._first,
             self._second,
             max_exp_avg_sqs=[],
@@ -84,6 +84,10 @@ class Stack:
             eps=1e-8,
             maximize=False,
         )
+
+    def tensors(self) -> list[Tensor]:
+        """Everything that `step` changes."""
+        return [*self.parameters, *self._first, *self._second, *self._steps]
 
     def states(self, epoch: int, histories: Sequence[list[Record]]) -> list[State]:
         """The models as states of their own, copied to the host."""

@@ -1,0 +1,92 @@
+"""The same model from one process, two, three or six, over every kind of placement."""
+
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from test_fit import assert_same, distance
+from torch import distributed as dist
+from torch import multiprocessing
+
+from pipeline.placement import plan
+from vae.config import ModelConfig, TrainConfig
+from vae.fit import fit
+from vae.modelfile import load_checkpoint, save_checkpoint
+from vae.stack import State, initial_state
+from vae.step import Shard
+
+COMPONENTS = ("red", "green", "blue")
+PLACEMENTS = (1, 2, 3, 6)  # ranks: a stack of three, two and one, three alone, three times two replicas
+MODEL = ModelConfig(latent=8, hidden=(64, 48), activation="softplus")
+# 180 steps; replicas get 24 and 25 images of a batch.
+TRAIN = TrainConfig(epochs=15, batch_size=49, learning_rate=0.001, seed=0, precision="fp32")
+
+
+def pictures() -> torch.Tensor:
+    """Smooth grey images, (3, 600, 256) uint8, the same in every process."""
+    draw = torch.Generator().manual_seed(0)
+    coarse = torch.rand(3, 600, 4, 4, generator=draw)
+    return (torch.nn.functional.interpolate(coarse, 16) * 255).to(torch.uint8).flatten(2)
+
+
+def train_share(ranks: int, group: dist.ProcessGroup | None) -> list[State]:
+    """What this process trains of a placement."""
+    share = plan(COMPONENTS, ranks).shares[dist.get_rank()]
+    stack = [COMPONENTS.index(c) for c in share.components]
+    states = [initial_state(c, 256, MODEL, TRAIN.seed) for c in share.components]
+    shard = Shard(share.replica, share.replicas, group)
+    *_, end = fit(pictures()[stack], states, TRAIN, shard=shard)
+    return end.states()
+
+
+def every_placement(rank: int, world: int, port: int, folder: str) -> None:
+    """Runs in each of six processes, of which a smaller placement uses the first."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
+    groups = [dist.new_group(ranks) for ranks in plan(COMPONENTS, 6).replica_ranks()]
+    for ranks in PLACEMENTS:
+        for again in (False, True) if rank < ranks else ():
+            group = groups[rank % 3] if ranks == 6 else None
+            for state in train_share(ranks, group):
+                save_checkpoint(Path(folder) / f"{ranks}-{again}-{rank}-{state.component}", state)
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.start_processes(every_placement, (6, port, str(folder)), 6, start_method="spawn")
+    return folder
+
+
+def of(folder: Path, pattern: str) -> list[State]:
+    return [load_checkpoint(path) for path in sorted(folder.glob(pattern))]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("ranks", PLACEMENTS[1:])
+def test_placement_never_changes_the_answer(trained: Path, ranks: int, component: str) -> None:
+    [reference] = of(trained, f"1-False-*-{component}")
+    assert reference.steps == 180
+    models = of(trained, f"{ranks}-False-*-{component}")
+    assert len(models) == (2 if ranks == 6 else 1)
+    for model in models:
+        assert distance(model, reference) <= 1e-4
+        assert model.history[-1].cost == pytest.approx(reference.history[-1].cost, abs=1e-3)
+
+
+@pytest.mark.parametrize("ranks", PLACEMENTS)
+def test_the_same_placement_twice_is_bit_identical(trained: Path, ranks: int) -> None:
+    first, second = (of(trained, f"{ranks}-{again}-*") for again in (False, True))
+    assert len(first) == max(3, ranks)
+    for a, b in zip(first, second, strict=True):
+        assert_same(a, b)
+
+
+def test_replicas_of_a_model_are_bit_identical(trained: Path) -> None:
+    for component in COMPONENTS:
+        assert_same(*of(trained, f"6-False-*-{component}"))

@@ -1,0 +1,73 @@
+"""y = x W + b for C models at once, by the fastest matrix product that torch has on the device."""
+
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# On an x86 CPU torch multiplies float32 matrices by MKL, which leaves AVX-512 unused on processors that are
+# not Intel's: oneDNN, which torch has too, is 2.1 times as fast there (docs/benchmarks.md). This operator is
+# the one door to it that takes ordinary tensors; where torch lacks it, torch's own product serves.
+_ONEDNN = (
+    platform.machine() in ("x86_64", "AMD64")
+    and torch.backends.mkldnn.is_available()
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+)
+
+
+class StackedLinear(nn.Module):
+    """C affine maps y = x W + b. W is (C, in, out): then its gradient needs no copy.
+
+    Under `torch.autocast` the factors are rounded to bfloat16; what comes out is of W's dtype in any case.
+    """
+
+    def __init__(self, models: int, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(models, inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(models, outputs)) if bias else None
+
+    def forward(self, x_CBI: Tensor) -> Tensor:
+        if _ONEDNN and x_CBI.device.type == "cpu" and x_CBI.dtype == torch.float32:
+            y_CBO: Tensor = _OneDNN.apply(x_CBI, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        elif self.bias is None:
+            y_CBO = torch.bmm(x_CBI, self.weight)
+        else:
+            y_CBO = torch.baddbmm(self.bias.unsqueeze(1), x_CBI, self.weight)
+        return y_CBO.to(self.weight.dtype)
+
+
+class _OneDNN(torch.autograd.Function):
+    """The same on the CPU, a model at a time: each is bit for bit what it is alone."""
+
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)  # type: ignore[untyped-decorator]
+    def forward(ctx: Any, x_CBI: Tensor, w_CIO: Tensor, b_CO: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x_CBI, w_CIO)
+        biases = (None,) * len(x_CBI) if b_CO is None else b_CO
+        return _each(lambda x, w, b: _product(x, w.t(), b), x_CBI, w_CIO, biases)
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        (g_CBO,) = gradients
+        x_CBI, w_CIO = ctx.saved_tensors
+        needs_x, _, needs_b = ctx.needs_input_grad
+        return (
+            _each(_product, g_CBO, w_CIO) if needs_x else None,
+            _each(lambda x, g: _product(x.t(), g.t()), x_CBI, g_CBO).float(),
+            g_CBO.sum(1, dtype=torch.float32) if needs_b else None,
+        )
+
+
+def _product(a_MK: Tensor, b_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
+    """a bᵀ + bias."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(a_MK, b_NK, bias_N, "none", [], "")
+    return product
+
+
+def _each(function: Callable[..., Tensor], *stacks: Any) -> Tensor:
+    """The function of each model's tensors, stacked; of a single model without a copy."""
+    results = [function(*tensors) for tensors in zip(*stacks, strict=True)]
+    return results[0].unsqueeze(0) if len(results) == 1 else torch.stack(results)
