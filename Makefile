@@ -10,7 +10,7 @@ demo: .venv/runtime
 test: .venv/dev
 	$(BIN)/pytest
 
-bench: .venv/runtime
+bench: .venv/bench
 	$(BIN)/python -m bench
 
 # N random SIGKILLs, each followed by `dvc repro`: about half a minute each.
@@ -29,6 +29,10 @@ lint: .venv/dev
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --requirement requirements.txt
 	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+.venv/bench: .venv/runtime
+	$(BIN)/pip install --quiet --constraint requirements.txt --editable '.[bench]'
 	touch $@
 
 .venv/dev: .venv/runtime requirements-dev.txt

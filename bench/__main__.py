@@ -1,61 +1,154 @@
-"""How fast the engine trains, beside a textbook loop on the same machine in the same run.
+"""How fast the engine trains beside two others, and what the pipeline costs besides:
 
-    python -m bench [--images 20000] [--rounds 3]
+    python -m bench [--rounds 3] [--epochs 1] [--device cuda] [--json FILE]
 
-Both fit the paper's model, 1024-500-500-20, to one channel of random pixels (the values do not matter to
-the speed) on one thread, in turn; medians of the rounds. Needs torch and numpy alone.
+All fit the paper's model, 1024-500-500-20, to the three channels of generated house numbers, as many as SVHN
+has: the engine as `vaepipe train` places it, the others as their documentation has it, one channel after
+another on all cores. Contenders take turns; figures are medians of the rounds. Where vaepipe's other
+packages are not installed (torch, numpy and safetensors are enough), the images are noise and the pipeline's
+own costs are left out.
 """
 
 import argparse
-import os
+import importlib.util
+import json
 import platform
 import statistics
-import time
-from collections.abc import Callable
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
+import numpy as np
 import torch
 
-from bench import textbook
-from vae.config import ModelConfig, TrainConfig
-from vae.fit import fit
-from vae.stack import initial_state
+from bench.contender import Job, Result
 
-PAPER = ModelConfig(latent=20, hidden=(500, 500), activation="softplus")
-EPOCHS = 2  # the first is not counted
+SVHN = 73_257  # training images
+BATCHES = (100, 1000)
+COMPONENTS = (0, 1, 2)
 
 
-def engine(images: torch.Tensor, batch_size: int) -> float:
-    """Seconds of the last epoch of `vae.fit`. images: (N, 1024) uint8."""
-    config = TrainConfig(EPOCHS, batch_size, learning_rate=0.001, seed=0, precision="fp32")
-    started = time.perf_counter()
-    for _ in fit(images[None], [initial_state("red", images.shape[1], PAPER, seed=0)], config):
-        seconds, started = time.perf_counter() - started, time.perf_counter()
-    return seconds
+@dataclass(frozen=True)
+class Row:
+    """A contender's median over the rounds, at one batch size."""
+
+    contender: str
+    batch_size: int
+    images_per_second: float
+    memory: int  # bytes, of all its processes together
+    costs: tuple[float, ...]
 
 
-def loop(images: torch.Tensor, batch_size: int) -> float:
-    """Seconds of the last epoch of the textbook loop."""
-    return textbook.fit(images, PAPER, EPOCHS, batch_size)[-1]
+def race(jobs: Sequence[Job]) -> tuple[float, int, tuple[float, ...]]:
+    """Run processes side by side; channel-images a second of all, their memory, their costs."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "bench.contender", json.dumps(asdict(job))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for job in jobs
+    ]
+    for process in processes:
+        assert process.stdout
+        if process.stdout.readline() != "ready\n":
+            raise SystemExit("a contender failed; what it said is above")
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    results = []
+    for process in processes:
+        said, _ = process.communicate()
+        if process.returncode:
+            raise SystemExit("a contender failed; what it said is above")
+        results.append(Result(**json.loads(said)))
+    speed = sum(result.images for result in results) / max(result.seconds for result in results)
+    costs = tuple(cost for result in results for cost in result.costs)
+    return speed, sum(result.memory for result in results), costs
+
+
+def contenders(images: str, batch_size: int, epochs: int, device: str) -> dict[str, list[Job]]:
+    """By name, the processes of each."""
+    # The others do the same to each channel in turn: one is timed.
+    peer = Job("textbook", images, COMPONENTS[:1], batch_size, epochs, device, threads=0)
+    found = {"textbook": [peer]}
+    if importlib.util.find_spec("pythae"):
+        found["pythae 0.1.2"] = [replace(peer, kind="pythae")]
+    stack = replace(peer, kind="engine", components=COMPONENTS)
+    if device == "cpu":
+        ranks = [replace(stack, components=(c,), threads=1) for c in COMPONENTS]
+        found |= {"vaepipe": ranks, "vaepipe, bf16": [replace(rank, precision="bf16") for rank in ranks]}
+    else:
+        found |= {f"vaepipe, {p}": [replace(stack, precision=p)] for p in ("fp32", "tf32", "bf16")}
+    return found
+
+
+def train(images: str, rounds: int, epochs: int, device: str) -> list[Row]:
+    rows = []
+    for batch_size in BATCHES:
+        field = contenders(images, batch_size, epochs, device)
+        found = [{name: race(jobs) for name, jobs in field.items()} for _ in range(rounds)]
+        for name in field:
+            speeds, memories, costs = zip(*(each[name] for each in found), strict=True)
+            row = Row(name, batch_size, statistics.median(speeds), statistics.median(memories), costs[0])
+            rows.append(row)
+            base = next(r for r in rows if (r.contender, r.batch_size) == ("textbook", batch_size))
+            print(
+                f"{name:<16}{batch_size:>7,}{row.images_per_second:>20,.0f}"
+                f"{row.images_per_second / base.images_per_second:>12.2f}{row.memory / 2**20:>14,.0f}"
+                + "".join(f"  {cost:.2f}" for cost in row.costs),
+                flush=True,
+            )
+    return rows
+
+
+def machine(device: str) -> str:
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(": ")[2] if names else model
+    gpu = f"{torch.cuda.get_device_name()}, " if device == "cuda" else ""
+    cores = torch.get_num_threads()
+    return f"{gpu}{model}, {cores} cores, torch {torch.__version__}, Python {platform.python_version()}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=1, help="that are timed; one more goes before")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--json", type=Path, help="also write the figures there")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    images = torch.randint(0, 256, (arguments.images, 1024), dtype=torch.uint8)
-    print(f"torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, one thread; ", end="")
-    print(f"{arguments.images:,} images of 1,024 pixels, median of {arguments.rounds} rounds")
-    print(f"{'batch':>6}  {'textbook, images/s':>20}  {'vae.fit, images/s':>20}  {'ratio':>6}")
-    for batch_size in (100, 1000):
-        contenders: tuple[Callable[[torch.Tensor, int], float], ...] = (loop, engine)
-        rounds = [[run(images, batch_size) for run in contenders] for _ in range(arguments.rounds)]
-        slow, fast = (arguments.images / statistics.median(column) for column in zip(*rounds, strict=True))
-        ratio = statistics.median(a / b for a, b in rounds)
-        print(f"{batch_size:>6}  {slow:>20,.0f}  {fast:>20,.0f}  {ratio:>6.2f}")
+    described = machine(arguments.device)
+    print(f"{described}; medians of {arguments.rounds} rounds", flush=True)
+    with tempfile.TemporaryDirectory(prefix="vaepipe-bench-") as folder:
+        costs = []
+        if all(map(importlib.util.find_spec, ("dvc", "ray"))):
+            from bench import pipeline_costs
+
+            print(f"\n{'full-size data':<36}{'seconds':>8}{'peak MiB':>10}")
+            costs = pipeline_costs.measure(Path(folder) / "workspace", arguments.rounds)
+            for cost in costs:
+                print(f"{cost.name:<36}{cost.seconds:>8.2f}{cost.memory / 2**20:>10,.0f}", flush=True)
+            images = pipeline_costs.channels(Path(folder) / "workspace")
+        else:
+            print("vaepipe's other packages are not here: noise for images, and no pipeline")
+            images = np.random.default_rng(0).integers(0, 256, (3, SVHN, 1024), np.uint8)
+        file = Path(folder) / "images.npy"
+        np.save(file, images)
+        print(f"\n{'contender':<16}{'batch':>7}{'channel-images/s':>20}{'x textbook':>12}{'peak MiB':>14}")
+        rows = train(str(file), arguments.rounds, arguments.epochs, arguments.device)
+    if arguments.json:
+        figures = {"machine": described, "costs": [vars(c) for c in costs], "rows": [vars(r) for r in rows]}
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

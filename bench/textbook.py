@@ -20,6 +20,11 @@ class VAE(nn.Module):
         self.decoder = nn.Sequential(
             nn.Linear(config.latent, n), nn.Softplus(), nn.Linear(n, m), nn.Softplus(), nn.Linear(m, pixels)
         )
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """The cost, nats an image, averaged over the batch."""
@@ -30,9 +35,9 @@ class VAE(nn.Module):
         return (reconstruction - 0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1)).mean()
 
 
-def fit(images: Tensor, config: ModelConfig, epochs: int, batch_size: int) -> list[float]:
+def fit(images: Tensor, config: ModelConfig, epochs: int, batch_size: int, device: str) -> list[float]:
     """Seconds of each epoch. images: (N, D) uint8."""
-    model = VAE(images.shape[1], config)
+    model = VAE(images.shape[1], config).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     loader = DataLoader(TensorDataset(images.float() / 255), batch_size, shuffle=True, drop_last=True)
     seconds = []
@@ -40,7 +45,7 @@ def fit(images: Tensor, config: ModelConfig, epochs: int, batch_size: int) -> li
         started, total = time.perf_counter(), 0.0
         for (x,) in loader:
             optimizer.zero_grad()
-            cost = model(x)
+            cost = model(x.to(device))
             cost.backward()
             optimizer.step()
             total += cost.item()

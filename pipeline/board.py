@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import ray
 
-from vae.stack import Record
+from vae.record import Record
 
 
 @dataclass(frozen=True)

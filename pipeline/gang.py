@@ -1,7 +1,7 @@
 """One gang of ranks under Ray Train, seen from the driver."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -20,9 +20,9 @@ from pipeline.worker import Job, train_rank
 READ_SECONDS = 0.25  # between readings of the board
 
 
-def put(arrays: Mapping[str, np.ndarray]) -> dict[str, ray.ObjectRef]:
-    """One copy of each in the object store; nodes map it, ranks share it."""
-    return {name: ray.put(array) for name, array in arrays.items()}
+def hand_over(arrays: dict[str, np.ndarray]) -> dict[str, ray.ObjectRef]:
+    """Each moved to the object store, where a node's ranks share one copy; `arrays` is empty afterwards."""
+    return {name: ray.put(arrays.pop(name)) for name in list(arrays)}
 
 
 def train(

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from pipeline.board import Board
 from pipeline.placement import Request
 from pipeline.progress import console
-from vae.stack import Record
+from vae.record import Record
 
 
 class TrainingView:

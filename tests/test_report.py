@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline import params
 from pipeline.report import figures, page
 from pipeline.store import Provenance
-from vae.stack import Record
+from vae.record import Record
 
 MEASURES = {"cost": 640.0, "reconstruction": 634.0, "kl": 6.0, "floor": 600.0, "excess": 40.0, "mse": 0.01}
 

@@ -81,6 +81,7 @@ def test_packages_hold_no_code_of_their_own() -> None:
         ("import pipeline.stages.convert, pipeline.stages.split", {"torch", "ray", "matplotlib"}),
         ("import pipeline.stages.train", {"ray", "matplotlib", "scipy"}),
         ("import pipeline.stages.merge", {"ray"}),
+        ("import pipeline.board", {"torch"}),  # a process of its own, in which nothing is computed
         ("import pipeline.doctor.visit", {"torch", "ray", "h5py", "scipy", "packaging"}),
     ],
 )

@@ -16,7 +16,7 @@ from pipeline.errors import PipelineError
 from pipeline.placement import Share, request
 from pipeline.training_view import TrainingView
 from vae.fit import Epoch, fit
-from vae.stack import Record
+from vae.record import Record
 
 SHARE = Share(("red", "green"))
 

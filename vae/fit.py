@@ -20,7 +20,8 @@ from torch import Tensor
 from vae import randomness
 from vae.config import TrainConfig
 from vae.evaluate import evaluate
-from vae.stack import Record, Stack, State
+from vae.record import Record
+from vae.stack import Stack, State
 from vae.step import ALONE, Shard, Step
 
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from vae.config import ModelConfig
 from vae.model import VAE
-from vae.stack import Record, State
+from vae.record import Record
+from vae.stack import State
 
 # One key, because safetensors writes several in no fixed order, and equal models must be equal bytes.
 KEY = "vaepipe"

@@ -13,18 +13,7 @@ from torch.optim.adam import adam
 
 from vae.config import ModelConfig
 from vae.model import VAE, initial_weights
-
-
-@dataclass(frozen=True)
-class Record:
-    """One component's measures in one epoch on one split; nats an image, averaged over the split."""
-
-    component: str
-    epoch: int
-    split: str  # "train" (averaged while the weights moved) or "validation" (after the epoch)
-    cost: float
-    reconstruction: float
-    kl: float
+from vae.record import Record
 
 
 @dataclass

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vae.stack import Record
+from vae.record import Record
 
 COLORS = {"red": "#d1493f", "green": "#3f9a5a", "blue": "#3f72d1"}
 GAP = 2  # transparent pixels between tiles

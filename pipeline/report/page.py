@@ -12,7 +12,7 @@ from pipeline.data.official import is_official
 from pipeline.params import Params
 from pipeline.report import figures
 from pipeline.store import Provenance
-from vae.stack import Record
+from vae.record import Record
 
 BAND = 16  # pairs of pictures in a row, at most
 PAGE = 1024  # pixels that a row has room for

@@ -27,15 +27,19 @@ def _copy() -> None:
 
 
 def _convert() -> None:
-    splits = [split for split in layout.SPLITS if layout.raw(split).exists() or split != "extra"]
     with store.create(layout.IMAGES) as file:
-        for split in splits:
-            path = layout.raw(split)
-            images, labels = matfile.read(path)
-            provenance = store.Provenance(path.name, path.stat().st_size, files.md5(path))
-            dataset = file.create(split, images.shape, labels, provenance)
-            with bar(f"convert {split}", len(images), "images") as advance:
-                for start in range(0, len(images), store.BLOCK):
-                    block = images[start : start + store.BLOCK]
-                    dataset[start : start + len(block)] = block
-                    advance(len(block))
+        for split in layout.SPLITS:
+            if layout.raw(split).exists() or split != "extra":
+                _convert_split(split, file)
+
+
+def _convert_split(split: str, file: store.Writer) -> None:
+    path = layout.raw(split)
+    images, labels = matfile.read(path)
+    provenance = store.Provenance(path.name, path.stat().st_size, files.md5(path))
+    dataset = file.create(split, images.shape, labels, provenance)
+    with bar(f"convert {split}", len(images), "images") as advance:
+        for start in range(0, len(images), store.BLOCK):
+            block = images[start : start + store.BLOCK]
+            dataset[start : start + len(block)] = block
+            advance(len(block))

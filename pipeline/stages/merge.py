@@ -16,7 +16,8 @@ from vae.baseline import entropy_floor
 from vae.evaluate import BATCH, evaluate, reconstruct
 from vae.model import VAE
 from vae.modelfile import ModelFileError, load_model
-from vae.stack import Record, assemble
+from vae.record import Record
+from vae.stack import assemble
 
 SPLIT = "test"
 SUMMED = ("cost", "floor", "excess")  # of the RGB image: three channels' nats add up

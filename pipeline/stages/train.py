@@ -19,7 +19,8 @@ from pipeline.progress import console
 from vae.baseline import entropy_floor
 from vae.config import ModelConfig, TrainConfig
 from vae.modelfile import save_model
-from vae.stack import Record, State
+from vae.record import Record
+from vae.stack import State
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def _fit(
     from pipeline.worker import Job
 
     mark = checkpoints.mark()
+    size = next(iter(pixels.train.values())).shape[1]
     started = time.monotonic()
     with _environment(), ray_session.session(machines.address) as session:
         request = placement.request(
@@ -136,11 +138,11 @@ def _fit(
             storage=checkpoints.storage,
             mark=mark,
             components=layout.COMPONENTS,
-            pixels=next(iter(pixels.train.values())).shape[1],
+            pixels=size,
             model=model,
             train=train,
-            images=gang.put(pixels.train),
-            validation=gang.put(pixels.validation),
+            images=gang.hand_over(pixels.train),
+            validation=gang.hand_over(pixels.validation),
             checkpoint_seconds=machines.checkpoint_seconds,
             board=None,
         )

@@ -1,0 +1,82 @@
+"""What the pipeline costs besides the epochs: the stages before, Ray's start, a `dvc repro` without work."""
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from pipeline import layout, workspace
+
+CHANGES: workspace.Changes = {"data": {"source": "synthetic"}, "train": {"epochs": 1}}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One command."""
+
+    name: str
+    seconds: float
+    memory: int  # bytes, the most that was resident in its own process
+
+
+def measure(folder: Path, rounds: int) -> list[Cost]:
+    """Run the pipeline for an epoch on generated data of SVHN's size, in a workspace that stays."""
+    workspace.create(folder, CHANGES, git=False)
+    costs = [_run(folder, "vaepipe", stage)[0] for stage in ("download", "convert", "split")]
+    trainings = []
+    for _ in range(rounds):
+        cost, said = _run(folder, "vaepipe", "train")
+        trainings.append(cost.seconds - _epoch(folder, said))
+        shutil.rmtree(folder / layout.RUNS)
+    costs.append(Cost("vaepipe train, all but the epoch", statistics.median(trainings), cost.memory))
+    costs.append(_run(folder, "vaepipe", "merge")[0])
+    # As if DVC itself had run the stages.
+    _run(folder, "dvc", "commit", "--force")
+    idle = [_run(folder, "dvc", "repro")[0] for _ in range(rounds)]
+    median = statistics.median(cost.seconds for cost in idle)
+    return [*costs, Cost("dvc repro with nothing to do", median, idle[0].memory)]
+
+
+def channels(folder: Path) -> np.ndarray:
+    """The training images of that workspace, (3, N, D) uint8."""
+    arrays = []
+    for component in layout.COMPONENTS:
+        with h5py.File(folder / layout.channel(component)) as file:
+            arrays.append(file["train/images"][:])
+    return np.stack(arrays).reshape(len(arrays), len(arrays[0]), -1)
+
+
+def _run(folder: Path, program: str, *command: str) -> tuple[Cost, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with (folder / "said").open("w+") as said:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name(program), *command],
+            cwd=folder,
+            env=os.environ | {"PATH": path},
+            stdout=said,
+            stderr=said,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        said.seek(0)
+        text = said.read()
+    if status:
+        raise SystemExit(f"{program} {command[0]} failed in {folder}: {text}")
+    return Cost(f"{program} {command[0]}", seconds, usage.ru_maxrss * 1024), text
+
+
+def _epoch(folder: Path, said: str) -> float:
+    """Seconds of the slowest component's epoch, from its last line."""
+    speeds = [float(number.replace(",", "")) for number in re.findall(r"([\d,]+) images/s", said)]
+    with h5py.File(folder / layout.channel("red")) as file:
+        images = len(file["train/images"])
+    return images / min(speeds)
