@@ -161,6 +161,37 @@ def demo(
 
 
 @app.command(rich_help_panel=WORKSPACES)
+def runs(
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete those that no model in models/ came from.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    storage: Annotated[
+        str | None,
+        typer.Option(envvar="VAEPIPE_STORAGE", help="Where the checkpoints are. Default: .vaepipe/runs."),
+    ] = None,
+) -> None:
+    """List the training runs on disk: how far each came, its size, and its parameters."""
+    from rich.console import Console
+
+    from pipeline import catalogue, layout, params
+
+    place = storage or str(layout.RUNS.absolute())
+    found = catalogue.find(place)
+    if not found:
+        typer.echo(f"no runs in {storage or layout.RUNS}")
+        return
+    Console(highlight=False).print(catalogue.table(found, params.read()))
+    if prune and (removable := catalogue.removable(found)):
+        if not yes:
+            names = ", ".join(run.name for run in removable)
+            typer.confirm(f"Delete {names}, with the checkpoints to go on from?", abort=True)
+        for run in removable:
+            catalogue.remove(place, run)
+            typer.echo(f"deleted {run.name}")
+
+
+@app.command(rich_help_panel=WORKSPACES)
 def doctor() -> None:
     """Tell whether this machine and this workspace are ready, and about how long the training takes."""
     from pipeline.doctor import visit

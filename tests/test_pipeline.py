@@ -14,7 +14,7 @@ import torch
 from conftest import ROOT
 from safetensors import safe_open
 
-from pipeline import layout
+from pipeline import catalogue, layout
 from pipeline import workspace as workspaces
 from pipeline.data import matfile
 
@@ -104,6 +104,12 @@ def test_the_models_are_those_of_one_process(small: Path) -> None:
         for name, weight in expected.weights.items():
             distance = (file.get_tensor(name) - weight).norm() / weight.norm()
             assert distance < 1e-4, name
+
+
+def test_the_run_says_which_models_it_made(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small)
+    [run] = catalogue.find(str(layout.RUNS.absolute()))
+    assert (run.epochs, run.asked, run.images, run.made_models) == (3, 3, 540, True)
 
 
 def test_nothing_runs_twice(small: Path) -> None:

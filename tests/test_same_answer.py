@@ -1,6 +1,7 @@
 """The same model from one process, two, three or six, over every kind of placement."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def train_share(ranks: int, group: dist.ProcessGroup | None) -> list[State]:
     """What this process trains of a placement."""
     share = plan(COMPONENTS, ranks).shares[dist.get_rank()]
     stack = [COMPONENTS.index(c) for c in share.components]
-    states = [initial_state(c, 256, MODEL, TRAIN.seed) for c in share.components]
+    states = [fresh(c) for c in share.components]
     shard = Shard(share.replica, share.replicas, group)
     *_, end = fit(pictures()[stack], states, TRAIN, shard=shard)
     return end.states()
@@ -90,3 +91,29 @@ def test_the_same_placement_twice_is_bit_identical(trained: Path, ranks: int) ->
 def test_replicas_of_a_model_are_bit_identical(trained: Path) -> None:
     for component in COMPONENTS:
         assert_same(*of(trained, f"6-False-*-{component}"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [([["red"], ["green"], ["blue"]], [["red", "green", "blue"]]), ([["red", "green", "blue"]], [["green"]])],
+)
+def test_a_run_goes_on_with_another_number_of_ranks(
+    trained: Path, before: list[list[str]], after: list[list[str]]
+) -> None:
+    """Half of the epochs as three stacks and half as one, or the other way round."""
+    half = {s.component: s for stack in before for s in stepped([fresh(c) for c in stack], epochs=7)}
+    for stack in after:
+        for state in stepped([half[c] for c in stack], epochs=15):
+            [reference] = of(trained, f"1-False-*-{state.component}")
+            assert distance(state, reference) <= 1e-4
+            assert state.history[-1].cost == pytest.approx(reference.history[-1].cost, abs=0.05)
+
+
+def stepped(states: list[State], epochs: int) -> list[State]:
+    stack = [COMPONENTS.index(state.component) for state in states]
+    *_, end = fit(pictures()[stack], states, replace(TRAIN, epochs=epochs))
+    return end.states()
+
+
+def fresh(component: str) -> State:
+    return initial_state(component, 256, MODEL, TRAIN.seed)

@@ -81,6 +81,7 @@ def test_packages_hold_no_code_of_their_own() -> None:
         ("import pipeline.stages.convert, pipeline.stages.split", {"torch", "ray", "matplotlib"}),
         ("import pipeline.stages.train", {"ray", "matplotlib", "scipy"}),
         ("import pipeline.stages.merge", {"ray"}),
+        ("import pipeline.catalogue", {"torch", "ray"}),
         ("import pipeline.board", {"torch"}),  # a process of its own, in which nothing is computed
         ("import pipeline.doctor.visit", {"torch", "ray", "h5py", "scipy", "packaging"}),
     ],
@@ -105,5 +106,5 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
-    for command in ("download", "convert", "split", "train", "merge", "init", "demo", "doctor"):
+    for command in ("download", "convert", "split", "train", "merge", "init", "demo", "runs", "doctor"):
         assert command in shown.stdout

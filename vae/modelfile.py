@@ -21,7 +21,6 @@ from vae.stack import State
 
 # One key, because safetensors writes several in no fixed order, and equal models must be equal bytes.
 KEY = "vaepipe"
-SUFFIX = ".safetensors"
 
 
 class ModelFileError(ValueError):

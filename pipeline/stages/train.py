@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +66,17 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Mac
     storage = machines.storage or str(layout.RUNS.absolute())
     with runs.hold(name):
         checkpoints = _choose(storage, name, train.epochs)
+        checkpoints.describe(
+            components=layout.COMPONENTS, model=asdict(model), train=asdict(train), images=images
+        )
         if checkpoints.latest() < train.epochs:
             _fit(pixels, model, train, machines, checkpoints)
         else:
             console.print(f"run {checkpoints.run} is at epoch {train.epochs} already: nothing to train")
         states = [checkpoints.load(train.epochs, component) for component in layout.COMPONENTS]
         _write(states, floors)
+        made = {files.md5(layout.model(component)) for component in layout.COMPONENTS}
+        checkpoints.describe(models=sorted(made | set(checkpoints.about().get("models", ()))))
 
 
 def read_pixels(components: Sequence[str], validation: float) -> Pixels:

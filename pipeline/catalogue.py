@@ -1,0 +1,87 @@
+"""The runs in a storage: what they are, how far they came, and which may go."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich import box
+from rich.filesize import decimal
+from rich.table import Table
+
+from pipeline import files, layout, runfolder, runs
+from pipeline.params import Params
+from pipeline.runfolder import RunFolder
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run on disk."""
+
+    name: str
+    epochs: int  # done
+    asked: int  # by whoever trained it last; 0: unknown
+    size: int  # bytes
+    parameters: dict[str, Any]  # that shape its result, by path such as model.latent
+    images: int  # that it is trained on; 0: unknown
+    made_models: bool  # the workspace's models came from it
+
+
+def find(storage: str) -> list[Run]:
+    """The runs in `storage`, by name."""
+    models = {files.md5(path) for path in layout.MODELS.glob(f"*{runfolder.SUFFIX}")}
+    return [_read(RunFolder(storage, name), models) for name in runfolder.names(storage)]
+
+
+def table(found: Sequence[Run], current: Params) -> Table:
+    """A row a run; of its parameters those that differ from the current ones."""
+    shown = Table("run", "epochs", "size", "images", "parameters", "", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in (1, 2, 3):
+        shown.columns[column].justify = "right"
+    shown.columns[4].overflow = "fold"
+    expected = _flat({"model": asdict(current.model), "train": asdict(current.train)})
+    for run in found:
+        differing = [f"{k} {v}" for k, v in run.parameters.items() if v != expected.get(k)]
+        parameters = ", ".join(differing) or ("as in params.yaml" if run.parameters else "unknown")
+        epochs = f"{run.epochs} of {run.asked}" if run.asked else f"{run.epochs}"
+        made = "made models/" if run.made_models else ""
+        shown.add_row(run.name, epochs, decimal(run.size), f"{run.images:,}", parameters, made)
+    return shown
+
+
+def removable(found: Sequence[Run]) -> list[Run]:
+    """Those that no model in the workspace came from."""
+    return [run for run in found if not run.made_models]
+
+
+def remove(storage: str, run: Run) -> None:
+    """Delete a run.
+
+    Raises:
+        PipelineError: a process trains it.
+    """
+    with runs.hold(run.name):
+        RunFolder(storage, run.name).delete()
+
+
+def _read(folder: RunFolder, models: set[str]) -> Run:
+    about = folder.about()
+    parameters = _flat({name: about.get(name, {}) for name in ("model", "train")})
+    asked = parameters.pop("train.epochs", 0)
+    return Run(
+        name=folder.run,
+        epochs=folder.complete(about.get("components", ())),
+        asked=asked,
+        size=folder.size(),
+        parameters=parameters,
+        images=about.get("images", 0),
+        made_models=bool(models & set(about.get("models", ()))),
+    )
+
+
+def _flat(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """By path; tuples as the lists that JSON makes of them."""
+    return {
+        f"{name}.{key}": list(value) if isinstance(value, tuple) else value
+        for name, section in sections.items()
+        for key, value in section.items()
+    }

@@ -1,0 +1,123 @@
+"""A run's folder, on a local disk or on storage that all nodes share, and what lies in it besides weights.
+
+<storage>/<run>/about.json                       what the run is, and which models came from it
+<storage>/<run>/epoch-000012/red.safetensors     one checkpoint a component (see `checkpoints`)
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pyarrow import fs
+
+from pipeline.errors import PipelineError
+
+ABOUT = "about.json"
+MARK = "storage-mark"
+SUFFIX = ".safetensors"
+
+
+class RunFolder:
+    """Cheap to make, on the driver and on every rank; holds nothing open."""
+
+    def __init__(self, storage: str, run: str) -> None:
+        """`storage` is an absolute path or a URI that pyarrow knows, such as s3://bucket/folder."""
+        self.files, root = _open(storage)
+        self.storage, self.run = storage, run
+        self.root = f"{root}/{run}"
+
+    def path(self, epoch: int, component: str) -> str:
+        return f"{self.folder(epoch)}/{component}{SUFFIX}"
+
+    def folder(self, epoch: int) -> str:
+        return f"{self.root}/epoch-{epoch:06}"
+
+    def epochs(self) -> list[int]:
+        """Epochs that have a folder, whole or not."""
+        names = [info.base_name for info in self._list(self.root)]
+        return sorted(int(n.removeprefix("epoch-")) for n in names if n.startswith("epoch-"))
+
+    def complete(self, components: Sequence[str]) -> int:
+        """The last epoch that has a file of each component, unread; 0 if there is none."""
+        for epoch in reversed(self.epochs()):
+            if {c + SUFFIX for c in components} <= {
+                info.base_name for info in self._list(self.folder(epoch))
+            }:
+                return epoch
+        return 0
+
+    def size(self) -> int:
+        """Bytes of all that is in it."""
+        return sum(info.size or 0 for info in self._list(self.root, recursive=True))
+
+    def about(self) -> dict[str, Any]:
+        """What `describe` left; empty if nothing did."""
+        try:
+            with self.files.open_input_stream(f"{self.root}/{ABOUT}") as stream:
+                return dict(json.loads(stream.read()))
+        except (OSError, ValueError):
+            return {}
+
+    def describe(self, **about: Any) -> None:
+        """Set entries of the description."""
+        whole = json.dumps(self.about() | about, indent=1)
+        part = f"{self.root}/.{ABOUT}.{uuid.uuid4().hex}.part"
+        try:
+            self._write(part, whole)
+            self.files.move(part, f"{self.root}/{ABOUT}")
+        except OSError as error:
+            raise PipelineError(f"--storage {self.storage}: cannot be written: {error}") from None
+
+    def mark(self) -> str:
+        """Leave a mark that `check_shared` looks for on other nodes; return it."""
+        mark = uuid.uuid4().hex
+        try:
+            self._write(f"{self.root}/{MARK}", mark)
+        except OSError as error:
+            raise PipelineError(f"--storage {self.storage}: cannot be written: {error}") from None
+        return mark
+
+    def check_shared(self, mark: str, node: str) -> None:
+        """Raise unless this node sees what the driver left, since then its checkpoints would be lost."""
+        try:
+            with self.files.open_input_stream(f"{self.root}/{MARK}") as stream:
+                found = stream.read().decode()
+        except OSError:
+            found = None
+        if found != mark:
+            raise PipelineError(
+                f"--storage {self.storage}: node {node} does not see what the driver writes there; "
+                "name storage that every node shares, such as s3://bucket/folder or an NFS path"
+            )
+
+    def delete(self) -> None:
+        self.files.delete_dir(self.root)
+
+    def _write(self, path: str, text: str) -> None:
+        self.files.create_dir(self.root)
+        with self.files.open_output_stream(path) as stream:
+            stream.write(text.encode())
+
+    def _list(self, folder: str, recursive: bool = False) -> Iterable[fs.FileInfo]:
+        selector = fs.FileSelector(folder, allow_not_found=True, recursive=recursive)
+        return list(self.files.get_file_info(selector))
+
+
+def names(storage: str) -> list[str]:
+    """The runs in a storage.
+
+    Raises:
+        PipelineError: it cannot be used.
+    """
+    files, root = _open(storage)
+    folders = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
+    return sorted(info.base_name for info in folders if info.type == fs.FileType.Directory)
+
+
+def _open(storage: str) -> tuple[fs.FileSystem, str]:
+    try:
+        files, root = fs.FileSystem.from_uri(storage)
+    except (OSError, ValueError) as error:
+        raise PipelineError(f"--storage {storage}: cannot be used: {error}") from None
+    return files, root.rstrip("/")
