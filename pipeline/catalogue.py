@@ -34,7 +34,7 @@ def find(storage: str) -> list[Run]:
 
 def table(found: Sequence[Run], current: Params) -> Table:
     """A row a run; of its parameters those that differ from the current ones."""
-    shown = Table("run", "epochs", "size", "images", "parameters", "", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table("run", "epochs", "size", "images", "parameters", "models/", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in (1, 2, 3):
         shown.columns[column].justify = "right"
     shown.columns[4].overflow = "fold"
@@ -43,8 +43,9 @@ def table(found: Sequence[Run], current: Params) -> Table:
         differing = [f"{k} {v}" for k, v in run.parameters.items() if v != expected.get(k)]
         parameters = ", ".join(differing) or ("as in params.yaml" if run.parameters else "unknown")
         epochs = f"{run.epochs} of {run.asked}" if run.asked else f"{run.epochs}"
-        made = "made models/" if run.made_models else ""
-        shown.add_row(run.name, epochs, decimal(run.size), f"{run.images:,}", parameters, made)
+        images = f"{run.images:,}" if run.images else "unknown"
+        made = "from it" if run.made_models else ""
+        shown.add_row(run.name, epochs, decimal(run.size), images, parameters, made)
     return shown
 
 

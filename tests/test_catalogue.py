@@ -52,7 +52,7 @@ def test_what_is_there(two_runs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     console.print(catalogue.table([cut_off, finished], current))
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
     assert any(line.startswith("cut-off 2 of 4") and line.endswith("64 model.latent 10") for line in lines)
-    assert any(line.endswith("64 as in params.yaml made models/") for line in lines)
+    assert any(line.endswith("64 as in params.yaml from it") for line in lines)
 
 
 def test_an_epoch_that_lacks_a_component_does_not_count(two_runs: str) -> None:
