@@ -34,7 +34,9 @@ def find(storage: str) -> list[Run]:
 
 def table(found: Sequence[Run], current: Params) -> Table:
     """A row a run; of its parameters those that differ from the current ones."""
-    shown = Table("run", "epochs", "size", "images", "parameters", "models/", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(
+        "run", "epochs", "size", "images", "parameters", "models/", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for column in (1, 2, 3):
         shown.columns[column].justify = "right"
     shown.columns[4].overflow = "fold"

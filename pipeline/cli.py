@@ -29,16 +29,20 @@ def main() -> None:
     """The entry point: one line for what a user can mend."""
     # What stops a container or a batch job, treated as what stops a person's command.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    status: str | int | None
     try:
         app()
     except PipelineError as error:
         typer.echo(f"error: {error}" if error.status == 1 else str(error), err=True)
-        if "ray" in sys.modules:
-            # An ordinary exit waits for Ray's threads, or is given a status by them.
-            from pipeline import exits
+        status = error.status
+    except SystemExit as done:  # typer's way to come back
+        status = done.code
+    if "ray" in sys.modules and isinstance(status, int):
+        # An ordinary exit waits for Ray's processes, or is given a status by its threads.
+        from pipeline import exits
 
-            exits.end(error.status)
-        sys.exit(error.status)
+        exits.end(status)
+    sys.exit(status)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -15,6 +15,7 @@ from pipeline import ray_session
 from pipeline.board import Board, BoardActor
 from pipeline.errors import PipelineError
 from pipeline.placement import Request
+from pipeline.ray_session import Session
 from pipeline.worker import Job, train_rank
 
 READ_SECONDS = 0.25  # between readings of the board
@@ -30,9 +31,9 @@ def train(
     request: Request,
     max_failures: int,
     show: Callable[[Board], None],
-    check: Callable[[], None],
+    session: Session,
 ) -> None:
-    """Run the gang to the last epoch; a few times a second, `show` gets the board and `check` may raise.
+    """Run the gang to the last epoch; a few times a second `show` gets the board.
 
     Ray restarts the gang from the last checkpoint when a rank fails, up to `max_failures` times.
 
@@ -44,7 +45,7 @@ def train(
     board = cast(Any, BoardActor).options(scheduling_strategy=here).remote()
     job = replace(job, board=board)
     with ray_session.scratch() as folder:
-        trainer = TorchTrainer(
+        trainer = _Trainer(
             train_rank,
             train_loop_config={"job": job},
             scaling_config=ScalingConfig(
@@ -58,12 +59,13 @@ def train(
                 name=job.run, storage_path=folder, failure_config=FailureConfig(max_failures=max_failures)
             ),
         )
+        trainer.joined = session.joined
         attempt = _Attempt(trainer)
         attempt.start()
         # Never a plain `ray.get`: with Ray's servers gone it would wait for a minute.
         reading = board.read.remote()
         while attempt.is_alive():
-            check()
+            session.check()
             attempt.join(READ_SECONDS)
             if ray.wait([reading], timeout=0)[0]:
                 _show(reading, show)
@@ -72,6 +74,23 @@ def train(
         _show(board.read.remote(), show)
         if attempt.error:
             raise PipelineError(_explained(attempt.error))
+
+
+class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
+    """Without the processes that this gang has no use for: each takes a second of a core to start.
+
+    Where a version of Ray has no such method or callbacks, nothing is left out.
+    """
+
+    # Of Ray Data, which carries no data here; and what tidies up after a dead controller on a shared cluster.
+    UNUSED = ("DatasetsCallback",)
+    UNUSED_ALONE = (*UNUSED, "PlacementGroupCleanerCallback")
+
+    joined = True  # a cluster that others may use
+
+    def _create_default_callbacks(self) -> list[Any]:
+        unused = self.UNUSED if self.joined else self.UNUSED_ALONE
+        return [each for each in super()._create_default_callbacks() if type(each).__name__ not in unused]
 
 
 class _Attempt(threading.Thread):

@@ -33,7 +33,6 @@ ENVIRONMENT = {
 LOCAL_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
 CONNECT_SECONDS = 5.0  # for a cluster to answer
-SHUTDOWN_SECONDS = 2.0  # for Ray's own processes to end
 
 # Where `ray up` leaves the cluster's description on the head, for its autoscaler.
 AUTOSCALER_CONFIG = Path("~/ray_bootstrap_config.yaml").expanduser()
@@ -58,7 +57,7 @@ class Session:
 
 @contextmanager
 def session(address: str | None) -> Iterator[Session]:
-    """Ray, while the block runs: the cluster at `address`, or one that is started on this machine alone.
+    """Ray for the block: the cluster at `address`, or one that is started on this machine alone.
 
     Raises:
         PipelineError: no cluster answers there, or Ray cannot start.
@@ -85,13 +84,11 @@ def session(address: str | None) -> Iterator[Session]:
     children = () if joined else psutil.Process().children()
     # Ray prints pages of its servers' logs when one dies; `check` says it in a line.
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        # Not after an error: a thread may still wait inside Ray, and shutting it down under that thread ends
-        # the process without a word. `cli` says what happened and ends all processes at once.
+        # Not shut down here: under a thread that still waits inside Ray that would end the process without a
+        # word, and otherwise it takes seconds. `cli` ends the command with all of its processes.
         yield Session(joined, tuple(p for p in children if p.name() in SERVERS))
-        own = [] if joined else psutil.Process().children(recursive=True)
-        ray.shutdown()
-        for process in psutil.wait_procs(own, timeout=SHUTDOWN_SECONDS)[1]:
-            process.kill()
+        if joined:
+            ray.shutdown()
 
 
 def _check_reachable(address: str) -> None:

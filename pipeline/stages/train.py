@@ -153,7 +153,7 @@ def _fit(
         )
         try:
             with TrainingView(checkpoints.run, request, train.epochs, machines.max_failures) as view:
-                gang.train(job, request, machines.max_failures, view.show, session.check)
+                gang.train(job, request, machines.max_failures, view.show, session)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted: run {checkpoints.run} keeps its checkpoint of epoch {checkpoints.latest()}; "
