@@ -75,7 +75,8 @@ def curves(history: Sequence[Record], floors: Mapping[str, float]) -> str:
             axis.set_xlabel("epoch")
             axis.xaxis.get_major_locator().set_params(integer=True)
             axis.grid(alpha=0.25, linewidth=0.6)
-            axis.legend(frameon=False)
+            if axis.lines:
+                axis.legend(frameon=False)
         axes[0].set_ylabel("cost, nats per image")
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
