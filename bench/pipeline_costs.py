@@ -6,7 +6,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,24 +53,32 @@ def channels(folder: Path) -> np.ndarray:
     return np.stack(arrays).reshape(len(arrays), len(arrays[0]), -1)
 
 
+# Runs a command and says its seconds and kilobytes. A small process, since until a new one loads its program
+# it counts the memory of the one that it was forked from.
+CLOCK = """
+import resource, subprocess, sys, time
+started = time.perf_counter()
+status = subprocess.run(sys.argv[1:], stderr=subprocess.STDOUT).returncode
+print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status)
+"""
+
+
 def _run(folder: Path, program: str, *command: str) -> tuple[Cost, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with (folder / "said").open("w+") as said:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [Path(sys.executable).with_name(program), *command],
-            cwd=folder,
-            env=os.environ | {"PATH": path},
-            stdout=said,
-            stderr=said,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-        said.seek(0)
-        text = said.read()
-    if status:
-        raise SystemExit(f"{program} {command[0]} failed in {folder}: {text}")
-    return Cost(f"{program} {command[0]}", seconds, usage.ru_maxrss * 1024), text
+    done = subprocess.run(
+        [sys.executable, "-c", CLOCK, str(Path(sys.executable).with_name(program)), *command],
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{program} {command[0]} failed in {folder}: {done.stdout}")
+    said, _, figures = done.stdout.rstrip().rpartition("\n")
+    seconds, kilobytes = figures.split()
+    return Cost(f"{program} {command[0]}", float(seconds), int(kilobytes) * 1024), said
 
 
 def _epoch(folder: Path, said: str) -> float:
