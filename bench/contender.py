@@ -11,17 +11,15 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vae.config import ModelConfig, Precision, TrainConfig
+from vae.config import PAPER_MODEL, PAPER_TRAIN, Precision, Sizes
 from vae.fit import fit
 from vae.stack import initial_state
-
-PAPER = ModelConfig(latent=20, hidden=(500, 500), activation="softplus")
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,12 @@ def run(job: Job) -> Iterator[Result | None]:
 
 
 def _engine(job: Job, images: Tensor) -> tuple[list[float], tuple[float, ...]]:
-    config = TrainConfig(job.epochs + 1, job.batch_size, learning_rate=0.001, seed=0, precision=job.precision)
-    states = [initial_state(str(c), images.shape[2], PAPER, seed=0) for c in job.components]
+    config = replace(PAPER_TRAIN, epochs=job.epochs + 1, batch_size=job.batch_size, precision=job.precision)
+    sizes = Sizes((1, 32, 32))
+    states = [
+        initial_state(str(c), image, sizes, PAPER_MODEL, seed=0)
+        for c, image in zip(job.components, images, strict=True)
+    ]
     seconds: list[float] = []
     costs: tuple[float, ...] = ()
     started = time.perf_counter()
@@ -85,7 +87,7 @@ def _peer(job: Job, images: Tensor) -> tuple[list[float], tuple[float, ...]]:
         from bench import textbook as peer
     else:
         from bench import peer  # type: ignore[no-redef]
-    channels = [peer.fit(image, PAPER, job.epochs + 1, job.batch_size, job.device) for image in images]
+    channels = [peer.fit(image, PAPER_MODEL, job.epochs + 1, job.batch_size, job.device) for image in images]
     return [sum(epoch) for epoch in zip(*channels, strict=True)], ()
 
 

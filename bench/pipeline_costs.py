@@ -12,9 +12,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pipeline import layout, workspace
+from pipeline import layout, params, workspace
 
-CHANGES: workspace.Changes = {"data": {"source": "synthetic"}, "train": {"epochs": 1}}
+CHANGES: params.Changes = {"data": {"source": "synthetic"}, "train": {"epochs": 1}}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def measure(folder: Path, rounds: int) -> list[Cost]:
 def channels(folder: Path) -> np.ndarray:
     """The training images of that workspace, (3, N, D) uint8."""
     arrays = []
-    for component in layout.COMPONENTS:
+    for component in layout.COLOURS:
         with h5py.File(folder / layout.channel(component)) as file:
             arrays.append(file["train/images"][:])
     return np.stack(arrays).reshape(len(arrays), len(arrays[0]), -1)

@@ -5,21 +5,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from models import model, row, start, train
 
-from vae.config import ModelConfig, Precision, TrainConfig
+from vae.config import Precision
 from vae.fit import CostNotFinite, fit
 from vae.modelfile import load_checkpoint, save_checkpoint
-from vae.stack import State, initial_state
+from vae.stack import State
 from vae.step import Shard
 
-MODEL = ModelConfig(latent=4, hidden=(16,), activation="softplus")
-TRAIN = TrainConfig(epochs=4, batch_size=10, learning_rate=0.01, seed=0, precision="fp32")
+MODEL = model(latent=4, hidden=(16,))
+TRAIN = train(epochs=4, batch_size=10, learning_rate=0.01)
 COMPONENTS = ("red", "green", "blue")
 IMAGES = torch.randint(0, 256, (3, 64, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def fresh(*components: str) -> list[State]:
-    return [initial_state(c, IMAGES.shape[-1], MODEL, TRAIN.seed) for c in components]
+    return [start(c, row(IMAGES.shape[-1]), MODEL, TRAIN.seed) for c in components]
 
 
 def images(*components: str) -> torch.Tensor:
@@ -69,7 +70,7 @@ def test_a_resumed_run_is_bit_identical(tmp_path: Path, stop: int) -> None:
 
 
 def test_raising_the_epochs_goes_on() -> None:
-    short = TrainConfig(epochs=2, batch_size=10, learning_rate=0.01, seed=0, precision="fp32")
+    short = replace(TRAIN, epochs=2)
     resumed = last(fit(images("red"), last(fit(images("red"), fresh("red"), short)), TRAIN))
     assert_same(resumed[0], last(fit(images("red"), fresh("red"), TRAIN))[0])
 
@@ -101,7 +102,7 @@ def test_other_precisions_are_near(precision: Precision) -> None:
 
 def test_divergence_is_named() -> None:
     [state] = fresh("red")
-    state.weights["output.bias"].fill_(float("nan"))
+    state.weights["decoder.output.bias"].fill_(float("nan"))
     with pytest.raises(CostNotFinite, match=r"cost of red became nan in epoch 1: try a smaller train"):
         list(fit(images("red"), [state], TRAIN))
 
@@ -120,6 +121,6 @@ def test_arguments_that_do_not_fit(call: object, said: str) -> None:
 
 
 def test_models_of_different_shapes_are_no_stack() -> None:
-    other = initial_state("green", 20, ModelConfig(5, (16,), "softplus"), 0)
+    other = start("green", row(20), replace(MODEL, latent=5))
     with pytest.raises(ValueError, match="different shapes"):
         next(fit(images("red", "green"), [*fresh("red"), other], TRAIN))

@@ -1,14 +1,17 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
+from models import row
 from safetensors.torch import load_file, save_file
 from test_fit import MODEL, TRAIN, assert_same, fresh, images, last
 
 from vae.fit import fit
-from vae.modelfile import KEY, ModelFileError, load_checkpoint, load_model, save_checkpoint, save_model
+from vae.modelfile import load_checkpoint, load_model, save_checkpoint, save_model
 from vae.stack import State
+from vae.tensorfile import KEY, ModelFileError
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,7 @@ def test_a_checkpoint_is_the_state_to_the_bit(tmp_path: Path, state: State) -> N
 def test_a_model_file_holds_what_it_takes_to_build_the_model(tmp_path: Path, state: State) -> None:
     save_model(tmp_path / "red", state)
     found = load_model(tmp_path / "red")
-    assert (found.component, found.pixels, found.config, found.epoch) == ("red", 20, MODEL, 4)
+    assert (found.component, found.sizes, found.config, found.epoch) == ("red", row(20), MODEL, 4)
     assert all(torch.equal(found.weights[n], w) for n, w in state.weights.items())
     # Readable with safetensors alone.
     assert load_file(tmp_path / "red").keys() == state.weights.keys()
@@ -59,10 +62,9 @@ def test_a_foreign_file(tmp_path: Path) -> None:
 
 
 def test_a_model_of_another_shape(tmp_path: Path, state: State) -> None:
-    about = {"component": "red", "pixels": 21, "epoch": 4}
-    about["model"] = {"latent": 4, "hidden": [16], "activation": "softplus"}  # type: ignore[assignment]
+    about = {"component": "red", "sizes": asdict(row(21)), "epoch": 4, "model": asdict(MODEL)}
     save_file(state.weights, tmp_path / "red", {KEY: json.dumps(about)})
-    with pytest.raises(ModelFileError, match=r"weight encoder.0.weight should be 21x16, not 20x16"):
+    with pytest.raises(ModelFileError, match=r"weight decoder.output.bias should be 21, not 20"):
         load_model(tmp_path / "red")
 
 

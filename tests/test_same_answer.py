@@ -6,22 +6,27 @@ from pathlib import Path
 
 import pytest
 import torch
+from models import model, square, start, train
 from test_fit import assert_same, distance
 from torch import distributed as dist
 from torch import multiprocessing
 
 from pipeline.placement import plan
-from vae.config import ModelConfig, TrainConfig
 from vae.fit import fit
 from vae.modelfile import load_checkpoint, save_checkpoint
-from vae.stack import State, initial_state
+from vae.stack import State
 from vae.step import Shard
 
 COMPONENTS = ("red", "green", "blue")
 PLACEMENTS = (1, 2, 3, 6)  # ranks: a stack of three, two and one, three alone, three times two replicas
-MODEL = ModelConfig(latent=8, hidden=(64, 48), activation="softplus")
+MODEL = model(latent=8, hidden=(64, 48))
 # 180 steps; replicas get 24 and 25 images of a batch.
-TRAIN = TrainConfig(epochs=15, batch_size=49, learning_rate=0.001, seed=0, precision="fp32")
+TRAIN = train(epochs=15, batch_size=49)
+# All that may be switched on, in fewer steps.
+FULL_MODEL = model(
+    latent=8, hidden=(64, 48), activation="gelu", likelihood="gaussian", centred=True, shortcut=True
+)
+FULL_TRAIN = train(epochs=4, batch_size=49, warmup=9, decay="cosine", kl_warmup=20, samples=2, shift=1)
 
 
 def pictures() -> torch.Tensor:
@@ -31,13 +36,14 @@ def pictures() -> torch.Tensor:
     return (torch.nn.functional.interpolate(coarse, 16) * 255).to(torch.uint8).flatten(2)
 
 
-def train_share(ranks: int, group: dist.ProcessGroup | None) -> list[State]:
+def train_share(ranks: int, group: dist.ProcessGroup | None, full: bool) -> list[State]:
     """What this process trains of a placement."""
     share = plan(COMPONENTS, ranks).shares[dist.get_rank()]
     stack = [COMPONENTS.index(c) for c in share.components]
-    states = [fresh(c) for c in share.components]
+    config, schedule = (FULL_MODEL, FULL_TRAIN) if full else (MODEL, TRAIN)
+    states = [start(c, square(16), config, schedule.seed) for c in share.components]
     shard = Shard(share.replica, share.replicas, group)
-    *_, end = fit(pictures()[stack], states, TRAIN, shard=shard)
+    *_, end = fit(pictures()[stack], states, schedule, shard=shard)
     return end.states()
 
 
@@ -47,10 +53,10 @@ def every_placement(rank: int, world: int, port: int, folder: str) -> None:
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
     groups = [dist.new_group(ranks) for ranks in plan(COMPONENTS, 6).replica_ranks()]
     for ranks in PLACEMENTS:
-        for again in (False, True) if rank < ranks else ():
+        for name in ("first", "again", "full") if rank < ranks else ():
             group = groups[rank % 3] if ranks == 6 else None
-            for state in train_share(ranks, group):
-                save_checkpoint(Path(folder) / f"{ranks}-{again}-{rank}-{state.component}", state)
+            for state in train_share(ranks, group, full=name == "full"):
+                save_checkpoint(Path(folder) / f"{ranks}-{name}-{rank}-{state.component}", state)
     dist.destroy_process_group()
 
 
@@ -71,18 +77,26 @@ def of(folder: Path, pattern: str) -> list[State]:
 @pytest.mark.parametrize("component", COMPONENTS)
 @pytest.mark.parametrize("ranks", PLACEMENTS[1:])
 def test_placement_never_changes_the_answer(trained: Path, ranks: int, component: str) -> None:
-    [reference] = of(trained, f"1-False-*-{component}")
+    [reference] = of(trained, f"1-first-*-{component}")
     assert reference.steps == 180
-    models = of(trained, f"{ranks}-False-*-{component}")
+    models = of(trained, f"{ranks}-first-*-{component}")
     assert len(models) == (2 if ranks == 6 else 1)
-    for model in models:
-        assert distance(model, reference) <= 1e-4
-        assert model.history[-1].cost == pytest.approx(reference.history[-1].cost, abs=1e-3)
+    for one in models:
+        assert distance(one, reference) <= 1e-4
+        assert one.history[-1].cost == pytest.approx(reference.history[-1].cost, abs=1e-3)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("ranks", PLACEMENTS[1:])
+def test_nor_with_every_option(trained: Path, ranks: int, component: str) -> None:
+    [reference] = of(trained, f"1-full-*-{component}")
+    for found in of(trained, f"{ranks}-full-*-{component}"):
+        assert distance(found, reference) <= 1e-4
 
 
 @pytest.mark.parametrize("ranks", PLACEMENTS)
 def test_the_same_placement_twice_is_bit_identical(trained: Path, ranks: int) -> None:
-    first, second = (of(trained, f"{ranks}-{again}-*") for again in (False, True))
+    first, second = (of(trained, f"{ranks}-{name}-*") for name in ("first", "again"))
     assert len(first) == max(3, ranks)
     for a, b in zip(first, second, strict=True):
         assert_same(a, b)
@@ -90,7 +104,7 @@ def test_the_same_placement_twice_is_bit_identical(trained: Path, ranks: int) ->
 
 def test_replicas_of_a_model_are_bit_identical(trained: Path) -> None:
     for component in COMPONENTS:
-        assert_same(*of(trained, f"6-False-*-{component}"))
+        assert_same(*of(trained, f"6-first-*-{component}"))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +118,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(
     half = {s.component: s for stack in before for s in stepped([fresh(c) for c in stack], epochs=7)}
     for stack in after:
         for state in stepped([half[c] for c in stack], epochs=15):
-            [reference] = of(trained, f"1-False-*-{state.component}")
+            [reference] = of(trained, f"1-first-*-{state.component}")
             assert distance(state, reference) <= 1e-4
             assert state.history[-1].cost == pytest.approx(reference.history[-1].cost, abs=0.05)
 
@@ -116,4 +130,4 @@ def stepped(states: list[State], epochs: int) -> list[State]:
 
 
 def fresh(component: str) -> State:
-    return initial_state(component, 256, MODEL, TRAIN.seed)
+    return start(component, square(16), MODEL, TRAIN.seed)

@@ -5,26 +5,26 @@ import math
 import numpy as np
 import pytest
 import torch
+from models import model, row, square, start, train
 from torch import nn
 from torch.nn import functional as F
 
 from vae import linear, objective, randomness
+from vae.activation import ACTIVATIONS
 from vae.baseline import entropy_floor
-from vae.config import Activation, ModelConfig, TrainConfig
+from vae.config import Activation
 from vae.evaluate import evaluate, reconstruct
 from vae.likelihood import Bernoulli
 from vae.linear import StackedLinear
-from vae.model import ACTIVATIONS, VAE, initial_weights
-from vae.stack import State, assemble, initial_state
+from vae.model import VAE
+from vae.stack import State, assemble
 
-SMALL = ModelConfig(latent=3, hidden=(7, 5), activation="softplus")
+SMALL = model(latent=3, hidden=(7, 5))
 PIXELS = 12
 
 
 def small_vae(models: int = 2) -> VAE:
-    return assemble(
-        [initial_state(f"c{i}", PIXELS, SMALL, seed=i) for i in range(models)], torch.device("cpu")
-    )
+    return assemble([start(f"c{i}", row(PIXELS), SMALL, seed=i) for i in range(models)], torch.device("cpu"))
 
 
 def test_kl_is_torch_distributions() -> None:
@@ -47,31 +47,31 @@ def test_bernoulli_is_a_float64_loop() -> None:
         )
         for b in range(2)
     ]
-    found = Bernoulli.log_prob(torch.from_numpy(logits).float(), torch.from_numpy(x).float())
+    found = Bernoulli(1).log_prob(torch.from_numpy(logits).float(), torch.from_numpy(x).float())
     assert found[0].tolist() == pytest.approx(expected, rel=1e-5)
-    mean = Bernoulli.mean(torch.tensor([[[-math.log(3.0)]]]))
+    mean = Bernoulli(1).mean(torch.tensor([[[-math.log(3.0)]]]))
     assert mean.item() == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradient_is_the_finite_difference(activation: Activation) -> None:
-    config = ModelConfig(latent=2, hidden=(4,), activation=activation)
-    model = assemble([initial_state("red", 6, config, 0)], torch.device("cpu")).double()
+    config = model(latent=2, hidden=(4,), activation=activation)
+    vae = assemble([start("red", row(6), config)], torch.device("cpu")).double()
     draw = torch.Generator().manual_seed(1)
-    x, noise = torch.rand(1, 3, 6, generator=draw).double(), torch.randn(1, 3, 2, generator=draw).double()
-    names = [name for name, _ in model.named_parameters()]
+    x, noise = torch.rand(1, 3, 6, generator=draw).double(), torch.randn(1, 3, 1, 2, generator=draw).double()
+    names = [name for name, _ in vae.named_parameters()]
 
     def cost(*weights: torch.Tensor) -> torch.Tensor:
         def elbo(x: torch.Tensor) -> torch.Tensor:
-            terms = objective.negative_elbo(model, x, noise)
+            terms = objective.negative_elbo(vae, x, noise)
             return (terms.reconstruction + terms.kl).sum()
 
         # functional_call runs `forward`, which a VAE has no need of but here.
-        model.forward = elbo  # type: ignore[method-assign]
-        return torch.func.functional_call(model, dict(zip(names, weights, strict=True)), (x,))
+        vae.forward = elbo  # type: ignore[method-assign]
+        return torch.func.functional_call(vae, dict(zip(names, weights, strict=True)), (x,))
 
     # Away from zero: relu has no derivative there, and biases start at it.
-    weights = [p.detach() + 0.1 * torch.randn(p.shape, generator=draw) for p in model.parameters()]
+    weights = [p.detach() + 0.1 * torch.randn(p.shape, generator=draw) for p in vae.parameters()]
     assert torch.autograd.gradcheck(cost, [w.requires_grad_() for w in weights])
 
 
@@ -91,10 +91,11 @@ class Textbook(nn.Module):
 
     def forward(self, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         layer = self.layers
-        h = F.softplus(layer["encoder_1"](F.softplus(layer["encoder_0"](x))))
+        h = F.softplus(layer["encoder_layers_1"](F.softplus(layer["encoder_layers_0"](x))))
         mu, logvar = layer["mu"](h), layer["logvar"](h)
         z = mu + torch.exp(0.5 * logvar) * noise
-        y = torch.sigmoid(layer["output"](F.softplus(layer["decoder_1"](F.softplus(layer["decoder_0"](z))))))
+        h = F.softplus(layer["decoder_layers_1"](F.softplus(layer["decoder_layers_0"](z))))
+        y = torch.sigmoid(layer["decoder_output"](h))
         reconstruction = F.binary_cross_entropy(y, x, reduction="none").sum(1)
         kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1)
         return (reconstruction + kl).mean()
@@ -107,29 +108,28 @@ def test_a_stack_trains_as_textbook_models_do() -> None:
     images = torch.randint(
         0, 256, (2, 40, PIXELS), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
-    states = [initial_state(name, PIXELS, SMALL, seed=3) for name in ("red", "green")]
-    config = TrainConfig(epochs=2, batch_size=4, learning_rate=0.01, seed=3, precision="fp32")
+    states = [start(name, row(PIXELS), SMALL, seed=3) for name in ("red", "green")]
+    config = train(epochs=2, batch_size=4, learning_rate=0.01, seed=3)
     fitted = [epoch.states() for epoch in fit(images, states, config)][-1]
     for c, state in enumerate(states):
-        model = Textbook(state)
-        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        textbook = Textbook(state)
+        optimizer = torch.optim.Adam(textbook.parameters(), 0.01)
         for epoch in (1, 2):
-            numbers = randomness.draw_epoch(3, (state.component,), epoch, 40, 4, SMALL.latent)
-            for order, noise in zip(numbers.order_SCB[:, 0], numbers.noise_SCBK[:, 0], strict=True):
+            numbers = randomness.draw_epoch(config, (state.component,), epoch, 40, SMALL.latent)
+            for order, noise in zip(numbers.order_SCB[:, 0], numbers.noise_SCBLK[:, 0, :, 0], strict=True):
                 optimizer.zero_grad()
-                model(images[c, order] / 255, noise).backward()
+                textbook(images[c, order] / 255, noise).backward()
                 optimizer.step()
         for name, weight in fitted[c].weights.items():
             layer, kind = name.rsplit(".", 1)
-            expected = getattr(model.layers[layer.replace(".", "_")], kind).detach()
+            expected = getattr(textbook.layers[layer.replace(".", "_")], kind).detach()
             torch.testing.assert_close(
                 weight, expected.T if kind == "weight" else expected, rtol=1e-4, atol=1e-6
             )
 
 
 def test_initial_weights_are_xavier_uniform_and_biases_zero() -> None:
-    config = ModelConfig(latent=20, hidden=(300, 200), activation="softplus")
-    weights = initial_weights("red", 1024, config, seed=0)
+    weights = start("red", square(32), model(hidden=(300, 200))).weights
     assert "logvar.bias" not in weights  # the paper deletes it
     for name, tensor in weights.items():
         if name.endswith("bias"):
@@ -143,36 +143,36 @@ def test_initial_weights_are_xavier_uniform_and_biases_zero() -> None:
 
 def test_randomness_is_a_function_of_seed_component_and_epoch() -> None:
     def draw(seed: int = 0, component: str = "red", epoch: int = 1) -> torch.Tensor:
-        return randomness.draw_epoch(seed, (component,), epoch, 50, 10, 2).noise_SCBK
+        return randomness.draw_epoch(train(seed=seed, batch_size=10), (component,), epoch, 50, 2).noise_SCBLK
 
     assert torch.equal(draw(), draw())
     for other in (draw(seed=1), draw(component="green"), draw(epoch=2)):
         assert not torch.equal(draw(), other)
     # What else is in the stack changes nothing.
-    stacked = randomness.draw_epoch(0, ("blue", "red"), 1, 50, 10, 2)
-    assert torch.equal(stacked.noise_SCBK[:, 1:], draw())
+    stacked = randomness.draw_epoch(train(batch_size=10), ("blue", "red"), 1, 50, 2)
+    assert torch.equal(stacked.noise_SCBLK[:, 1:], draw())
 
 
 def test_an_epoch_uses_each_image_at_most_once_and_drops_the_last_partial_batch() -> None:
-    order = randomness.draw_epoch(0, ("red",), 1, 57, 10, 2).order_SCB
+    order = randomness.draw_epoch(train(batch_size=10), ("red",), 1, 57, 2).order_SCB
     assert order.shape == (5, 1, 10)
     assert len(set(order.flatten().tolist())) == 50
     assert order.max() < 57
-    noise = randomness.draw_epoch(0, ("red",), 1, 5000, 10, 20).noise_SCBK
+    noise = randomness.draw_epoch(train(batch_size=10), ("red",), 1, 5000, 20).noise_SCBLK
     assert noise.mean().item() == pytest.approx(0, abs=0.02)
     assert noise.std().item() == pytest.approx(1, abs=0.02)
 
 
 def test_evaluation_is_a_plain_average() -> None:
-    model = small_vae(models=1)
+    vae = small_vae(models=1)
     draw = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (1, 2500, PIXELS), dtype=torch.uint8, generator=draw)
-    [measures] = evaluate(model, ["red"], images, seed=5)
+    [measures] = evaluate(vae, ["red"], images, seed=5)
     noise = randomness.generator(5, "red", "evaluation").standard_normal((2500, SMALL.latent), "float32")
     x = images / 255
     with torch.no_grad():
-        terms = objective.negative_elbo(model, x, torch.from_numpy(noise)[None])
-        rebuilt = reconstruct(model, images)
+        terms = objective.negative_elbo(vae, x, torch.from_numpy(noise)[None, :, None])
+        rebuilt = reconstruct(vae, images)
     assert measures.reconstruction == pytest.approx(terms.reconstruction.mean().item(), rel=1e-6)
     assert measures.kl == pytest.approx(terms.kl.mean().item(), rel=1e-5)
     assert measures.cost == measures.reconstruction + measures.kl
@@ -182,14 +182,14 @@ def test_evaluation_is_a_plain_average() -> None:
 
 
 def test_units_are_active_when_their_mean_varies() -> None:
-    model = small_vae(models=1)
+    vae = small_vae(models=1)
     with torch.no_grad():
-        model.mu.weight[0, :, 0] = 0
-        model.mu.weight[0, :, 1:] = 3
+        vae.mu.weight[0, :, 0] = 0
+        vae.mu.weight[0, :, 1:] = 3
     images = torch.randint(
         0, 256, (1, 400, PIXELS), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
-    assert evaluate(model, ["red"], images, 0)[0].active_units == SMALL.latent - 1
+    assert evaluate(vae, ["red"], images, 0)[0].active_units == SMALL.latent - 1
 
 
 def test_floor_is_a_float64_loop_and_no_model_is_below_it() -> None:
@@ -203,7 +203,7 @@ def test_floor_is_a_float64_loop_and_no_model_is_below_it() -> None:
     floor = entropy_floor(torch.from_numpy(images))
     assert floor == pytest.approx(expected, rel=1e-12)
     x = torch.from_numpy(images)[None] / 255
-    perfect = Bernoulli.log_prob(torch.logit(x, eps=1e-7), x)
+    perfect = Bernoulli(1).log_prob(torch.logit(x, eps=1e-7), x)
     assert -perfect.mean().item() == pytest.approx(floor, abs=1e-3)
 
 

@@ -1,7 +1,12 @@
-"""What any model can be held against."""
+"""What any model can be held against: the least cost there is, and the best that linear maps do."""
+
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+BLOCK = 4096  # images in memory as numbers at a time
 
 
 def entropy_floor(images: Tensor) -> float:
@@ -14,3 +19,90 @@ def entropy_floor(images: Tensor) -> float:
     x = torch.arange(256, dtype=torch.float64) / 255
     entropy = -(torch.special.xlogy(x, x) + torch.special.xlogy(1 - x, 1 - x))
     return float((counts @ entropy) / images.shape[0])
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Principal components of images in brightness, x = byte / 255."""
+
+    mean_D: Tensor  # float32
+    axes_DK: Tensor  # float32, orthonormal, of the largest variance first
+    variances_K: Tensor  # float64, along those axes
+    rest: float  # variance summed over all other directions
+    noise: float  # x (1 - x), averaged over pixels: the variance of a Bernoulli pixel of that brightness
+
+    def reconstruct(self, images_ND: Tensor) -> Tensor:
+        """uint8 to brightness in [0, 1], (N, D), through as many numbers an image as there are axes."""
+        z_NK = (images_ND / 255 - self.mean_D) @ self.axes_DK
+        return (z_NK @ self.axes_DK.T + self.mean_D).clamp(0, 1)
+
+
+def reconstruction_error(found: Principal, images_ND: Tensor) -> float:
+    """Mean squared error a pixel of `found.reconstruct` on uint8 images."""
+    squares = (
+        (found.reconstruct(b) - b / 255).square().sum(dtype=torch.float64) for b in images_ND.split(BLOCK)
+    )
+    return float(sum(squares)) / images_ND.numel()
+
+
+def principal(images_ND: Tensor, latent: int) -> Principal:
+    """The first `latent` components (no more than there are pixels) of uint8 images."""
+    count, pixels = images_ND.shape
+    mean_D = images_ND.sum(0, dtype=torch.int64).double() / (255 * count)
+    covariance_DD = torch.zeros(pixels, pixels, dtype=torch.float64)
+    for block in images_ND.split(BLOCK):
+        centred = block / 255 - mean_D.float()
+        covariance_DD += (centred.T @ centred).double()
+    covariance_DD /= count
+    variances_D, axes_DD = torch.linalg.eigh(covariance_DD.float())
+    kept = min(latent, pixels)
+    variances_K = variances_D.flip(0)[:kept].double()
+    return Principal(
+        mean_D.float(),
+        axes_DD.flip(1)[:, :kept].contiguous(),
+        variances_K,
+        float(covariance_DD.trace() - variances_K.sum()),
+        float((mean_D * (1 - mean_D) - covariance_DD.diagonal()).mean()),
+    )
+
+
+def linear_excess(found: Principal, images_ND: Tensor) -> float:
+    """Cost over the entropy floor of the best linear-Gaussian model, nats an image, to second order.
+
+    Near x, the Bernoulli cross-entropy less its floor is (x - p)^2 / (2 v), with v the pixel's variance; so
+    the best linear VAE is probabilistic PCA with that noise (Lucas et al. 2019). It keeps the axes whose
+    variance exceeds v. Fitted to the images of `found`, measured on these (uint8).
+    """
+    signal_K = (found.variances_K - found.noise).clamp_min(0)
+    return _linear(found, images_ND, signal_K, found.noise)
+
+
+def linear_cost(found: Principal, images_ND: Tensor) -> float:
+    """Minus the log-density of the best linear-Gaussian model with noise of its own, nats an image.
+
+    Probabilistic PCA (Tipping & Bishop 1999), which a linear VAE with as many units reaches (Lucas et al.
+    2019), on v = (byte + u) / 256 as the Gaussian likelihood has it. Fitted to the images of `found`,
+    measured on these (uint8).
+    """
+    scale, pixels = (255 / 256) ** 2, images_ND.shape[1]
+    uniform = 1 / (12 * 256**2)
+    left = pixels - len(found.variances_K)
+    noise = scale * found.rest / max(1, left) + uniform
+    whole_K = scale * found.variances_K + uniform
+    constant = 0.5 * pixels * math.log(2 * math.pi * noise)
+    dequantised = 0.5 * uniform * (left / noise + float((1 / whole_K).sum()))
+    return _linear(found, images_ND, (whole_K - noise) / scale, noise / scale) + constant + dequantised
+
+
+def _linear(found: Principal, images_ND: Tensor, signal_K: Tensor, noise: float) -> float:
+    """Nats over those of a model that knows each pixel; along an axis the variance is signal + noise."""
+    total, along_K = 0.0, torch.zeros_like(signal_K)
+    for block in images_ND.split(BLOCK):
+        centred = block / 255 - found.mean_D
+        total += float(centred.square().sum(dtype=torch.float64))
+        along_K += (centred @ found.axes_DK).square().double().sum(0)
+    across = (total - float(along_K.sum())) / len(images_ND)
+    along_K /= len(images_ND)
+    whole_K = signal_K + noise
+    kept = 0.5 * (torch.log(whole_K / noise) + along_K / whole_K).sum()
+    return float(kept) + 0.5 * across / noise

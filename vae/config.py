@@ -1,28 +1,61 @@
-"""What a model is and how it is fitted: two frozen dataclasses, checked when they are made.
+"""What a model is and how it is fitted: frozen dataclasses, checked when they are made.
 
 This module imports no torch, so the command line can check a params.yaml in milliseconds.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
+Channels = Literal["separate", "joint"]
+Architecture = Literal["mlp", "conv"]
 Activation = Literal["softplus", "tanh", "sigmoid", "relu", "gelu", "silu"]
+Likelihood = Literal["bernoulli", "continuous_bernoulli", "gaussian"]
+Decay = Literal["none", "cosine"]
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """A multilayer-perceptron VAE: pixels - hidden - latent - reversed(hidden) - pixels."""
+class Sizes:
+    """What the data decide of a model: how large its images are, and how many labels it is told."""
 
-    latent: int  # K, units of z
-    hidden: tuple[int, ...]  # widths of the encoder's hidden layers, first to last: the paper's (m, n)
+    image: tuple[int, int, int]  # channels, height, width
+    classes: int = 0  # of a conditional model; 0: it is told none
+
+    @property
+    def pixels(self) -> int:
+        """D, numbers in an image."""
+        return prod(self.image)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A VAE: pixels - encoder - latent - decoder - pixels."""
+
+    channels: Channels  # a model for each colour channel, or one of all three
+    architecture: Architecture
+    latent: int  # K, units of z, of each model
+    hidden: tuple[
+        int, ...
+    ]  # mlp: the encoder's widths (the paper's m, n); conv: channels, each at half the size
     activation: Activation  # after each hidden layer
+    likelihood: Likelihood  # p(x|z)
+    centred: bool  # encoder and decoder start from the training images' mean
+    shortcut: bool  # a linear map beside encoder and decoder
+    calibrated: bool  # each unit's mean and scale are fitted to the prior by themselves
+    conditional: bool  # encoder and decoder are told the label
 
     def __post_init__(self) -> None:
         _require("latent", self.latent, lambda v: v >= 1, "must be at least 1")
         _require("hidden", self.hidden, lambda v: len(v) >= 1, "must name at least one width")
         _require("hidden", self.hidden, lambda v: min(v) >= 1, "must hold widths of at least 1")
+        _require(
+            "conditional",
+            self.conditional,
+            lambda v: not v or self.channels == "joint",
+            "must be false unless model.channels is joint",
+        )
 
 
 @dataclass(frozen=True)
@@ -31,7 +64,12 @@ class TrainConfig:
 
     epochs: int  # passes over the training images
     batch_size: int  # images of a component in one step, over all replicas
-    learning_rate: float  # Adam's step size
+    learning_rate: float  # Adam's step size, at its highest
+    warmup: int  # steps over which the learning rate rises to that
+    decay: Decay  # of the learning rate: none, or as a cosine to zero at the last step
+    kl_warmup: int  # steps over which the KL's weight in the loss rises to 1
+    samples: int  # of z for each image in a step (the paper's L)
+    shift: int  # pixels by which an image is moved at random, at most, in each direction, anew each epoch
     seed: int  # of initial weights, order of images and noise
     precision: Precision  # of the factors of matrix products; everything else is float32
 
@@ -39,9 +77,45 @@ class TrainConfig:
         _require("epochs", self.epochs, lambda v: v >= 1, "must be at least 1")
         _require("batch_size", self.batch_size, lambda v: v >= 1, "must be at least 1")
         _require("learning_rate", self.learning_rate, lambda v: 0 < v <= 1, "must be above 0 and at most 1")
+        _require("warmup", self.warmup, lambda v: v >= 0, "must be 0 or more")
+        _require("kl_warmup", self.kl_warmup, lambda v: v >= 0, "must be 0 or more")
+        _require("samples", self.samples, lambda v: v >= 1, "must be at least 1")
+        _require("shift", self.shift, lambda v: 0 <= v <= 8, "must be from 0 to 8")
         _require("seed", self.seed, lambda v: v >= 0, "must be 0 or more")
+
+    @property
+    def epochs_shape_it(self) -> bool:
+        """Whether the first epochs of a longer run would be others than these."""
+        return self.decay != "none"
 
 
 def _require(field: str, value: Any, holds: Callable[[Any], bool], rule: str) -> None:
     if not holds(value):
         raise ValueError(f"{field} {rule}")
+
+
+# The paper's model and its training.
+PAPER_MODEL = ModelConfig(
+    channels="separate",
+    architecture="mlp",
+    latent=20,
+    hidden=(500, 500),
+    activation="softplus",
+    likelihood="bernoulli",
+    centred=False,
+    shortcut=False,
+    calibrated=False,
+    conditional=False,
+)
+PAPER_TRAIN = TrainConfig(
+    epochs=50,
+    batch_size=100,
+    learning_rate=0.001,
+    warmup=0,
+    decay="none",
+    kl_warmup=0,
+    samples=1,
+    shift=0,
+    seed=0,
+    precision="fp32",
+)

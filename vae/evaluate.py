@@ -10,6 +10,8 @@ from vae import objective, randomness
 from vae.model import VAE
 
 BATCH = 1000  # images at a time; fixed, since it shapes the rounding
+SAMPLES = 512  # of z an image in `bound`
+DECODED = 4096  # of them at once
 ACTIVE = 0.01  # variance of the posterior mean over the set above which a unit is active (Burda et al. 2016)
 
 
@@ -21,12 +23,19 @@ class Measures:
     reconstruction: float  # -log p(x|z)
     kl: float  # KL(q(z|x) || N(0, I))
     mse: float  # of the posterior mean's reconstruction, a pixel in [0, 1]
-    active_units: int  # latent units whose posterior mean varies over the set by more than ACTIVE
+    variance: tuple[float, ...]  # (K,) of the posterior mean over the set
+
+    @property
+    def active_units(self) -> int:
+        """Latent units whose posterior mean varies by more than ACTIVE."""
+        return sum(v > ACTIVE for v in self.variance)
 
 
 @torch.no_grad()
-def evaluate(model: VAE, components: Sequence[str], images_CND: Tensor, seed: int) -> list[Measures]:
-    """Measure each model of a stack on its images (uint8, on the model's device).
+def evaluate(
+    model: VAE, components: Sequence[str], images_CND: Tensor, seed: int, labels_N: Tensor | None = None
+) -> list[Measures]:
+    """Measure each model of a stack on its images, uint8, and, where it is told them, their labels.
 
     The noise is a function of (seed, component), the same at every call.
     """
@@ -36,28 +45,71 @@ def evaluate(model: VAE, components: Sequence[str], images_CND: Tensor, seed: in
     sums = []  # of each batch: reconstruction, KL, squared error, mu and its square
     for start in range(0, images, BATCH):
         x = images_CND[:, start : start + BATCH] / 255
-        shape = (x.shape[1], latent)
+        labels = _labels(labels_N, start, len(components))
+        shape = (x.shape[1], 1, latent)
         noise = torch.stack([torch.from_numpy(d.standard_normal(shape, "float32")) for d in draws])
-        terms = objective.negative_elbo(model, x, noise.to(x.device))
-        error = (model.likelihood.mean(model.decode(terms.mu)) - x).square().sum(-1)
+        terms = objective.negative_elbo(model, x, noise.to(x.device), labels)
+        error = (model.likelihood.mean(model.decode(terms.mu, labels)) - x).square().sum(-1)
         scalars_C3 = torch.stack([terms.reconstruction.sum(1), terms.kl.sum(1), error.sum(1)], dim=1)
         sums.append(torch.cat([scalars_C3, terms.mu.sum(1), terms.mu.square().sum(1)], dim=1))
     # Batches add up in float64, on the host: not every device has it.
     means = torch.stack(sums).cpu().double().sum(0) / images
     means_C3, mu_CK, square_CK = means.split([3, latent, latent], dim=1)
-    variance = square_CK - mu_CK.square()
-    active = (variance > ACTIVE).sum(1).tolist()
+    variance_CK = square_CK - mu_CK.square()
     return [
-        Measures(reconstruction + kl, reconstruction, kl, error / pixels, units)
-        for (reconstruction, kl, error), units in zip(means_C3.tolist(), active, strict=True)
+        Measures(reconstruction + kl, reconstruction, kl, error / pixels, tuple(variance))
+        for (reconstruction, kl, error), variance in zip(means_C3.tolist(), variance_CK.tolist(), strict=True)
     ]
 
 
+@dataclass(frozen=True)
+class Bound:
+    """Two bounds on one model's -log p(x), nats an image, averaged over the same images."""
+
+    weighted: float  # by importance weights of SAMPLES samples of z (Burda et al. 2016)
+    cost: float  # by the ELBO, at the same samples
+
+    @property
+    def gain(self) -> float:
+        """How much of the cost is only the ELBO's looseness."""
+        return self.cost - self.weighted
+
+
 @torch.no_grad()
-def reconstruct(model: VAE, images_CND: Tensor) -> Tensor:
-    """E[x|z] at the posterior mean z = mu, float32 in (0, 1), (C, N, D), on the host."""
+def bound(
+    model: VAE,
+    component: str,
+    images_ND: Tensor,
+    seed: int,
+    labels_N: Tensor | None = None,
+    samples: int = SAMPLES,
+) -> Bound:
+    """Of one model alone (C = 1), on uint8 images. An image's noise does not depend on the others."""
+    draw = randomness.generator(seed, component, "bound")
+    latent = model.mu.weight.shape[-1]
+    images_at_once = max(1, DECODED // samples)
+    weighted = cost = 0.0
+    for start in range(0, len(images_ND), images_at_once):
+        x = images_ND[None, start : start + images_at_once] / 255
+        labels = None if labels_N is None else labels_N[None, start : start + images_at_once]
+        noise = draw.standard_normal((1, x.shape[1], samples, latent), "float32")
+        log_weights = objective.log_weights(model, x, torch.from_numpy(noise).to(x.device), labels)
+        weighted -= float(objective.importance_bound(log_weights).sum(dtype=torch.float64))
+        cost -= float(log_weights.mean(-1).sum(dtype=torch.float64))
+    return Bound(weighted / len(images_ND), cost / len(images_ND))
+
+
+@torch.no_grad()
+def reconstruct(model: VAE, images_CND: Tensor, labels_N: Tensor | None = None) -> Tensor:
+    """E[x|z] at the posterior mean z = mu, brightness in [0, 1], (C, N, D), on the host."""
     parts = []
     for start in range(0, images_CND.shape[1], BATCH):
-        mu, _ = model.encode(images_CND[:, start : start + BATCH] / 255)
-        parts.append(model.likelihood.mean(model.decode(mu)).cpu())
+        labels = _labels(labels_N, start, len(images_CND))
+        mu, _ = model.encode(images_CND[:, start : start + BATCH] / 255, labels)
+        parts.append(model.likelihood.mean(model.decode(mu, labels)).cpu())
     return torch.cat(parts, dim=1)
+
+
+def _labels(labels_N: Tensor | None, start: int, models: int) -> Tensor | None:
+    """A batch of them, (C, B): every model of a stack is told the same."""
+    return None if labels_N is None else labels_N[start : start + BATCH].expand(models, -1)

@@ -54,7 +54,9 @@ def fit(
     states: Sequence[State],
     config: TrainConfig,
     *,
+    labels_N: Tensor | None = None,
     validation_CND: Tensor | None = None,
+    validation_labels_N: Tensor | None = None,
     device: str | torch.device = "cpu",
     shard: Shard = ALONE,
 ) -> Iterator[Epoch]:
@@ -63,7 +65,8 @@ def fit(
     Args:
         images_CND: uint8, 0 to 255, the training images of each component of the stack.
         states: one a component, all after the same epoch; they are not changed.
-        validation_CND: uint8; where given, each epoch also measures it.
+        labels_N: int64, where the models are conditional.
+        validation_CND, validation_labels_N: the same; where given, each epoch also measures them.
         device: where the images and the models live while they are stepped.
         shard: which replica this process is. The batch size counts the images of all replicas.
 
@@ -84,11 +87,14 @@ def fit(
     components = tuple(state.component for state in states)
     histories = [list(state.history) for state in states]
     stack = Stack(states, device)
-    step = Step(stack, images_CND.to(device), config, shard)
-    validation = None if validation_CND is None else validation_CND.to(device)
+    conditional = states[0].sizes.classes > 0
+    if conditional != (labels_N is not None):
+        raise ValueError("labels go with a conditional model, and with no other")
+    step = Step(stack, images_CND.to(device), _on(labels_N, device), config, shard)
+    validation, validation_labels = _on(validation_CND, device), _on(validation_labels_N, device)
 
     def draw(epoch: int) -> randomness.EpochDraw:
-        numbers = randomness.draw_epoch(config.seed, components, epoch, images, batch_size, stack.latent)
+        numbers = randomness.draw_epoch(config, components, epoch, images, stack.latent)
         return numbers.pinned() if device.type == "cuda" else numbers
 
     # Numbers for the next epoch are drawn while this one is stepped.
@@ -98,9 +104,9 @@ def fit(
             numbers = upcoming.result()
             if epoch < config.epochs:
                 upcoming = pool.submit(draw, epoch + 1)
-            means = [("train", step.run(numbers))]
+            means = [("train", step.run(epoch, numbers))]
             if validation is not None:
-                measures = evaluate(stack.model, components, validation, config.seed)
+                measures = evaluate(stack.model, components, validation, config.seed, validation_labels)
                 means.append(("validation", [(m.reconstruction, m.kl) for m in measures]))
             records = [
                 Record(component, epoch, split, reconstruction + kl, reconstruction, kl)
@@ -111,6 +117,10 @@ def fit(
             for component, history in zip(components, histories, strict=True):
                 history.extend(r for r in records if r.component == component)
             yield Epoch(epoch, records, partial(stack.states, epoch, histories))
+
+
+def _on(tensor: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if tensor is None else tensor.to(device)
 
 
 def _check_finite(records: list[Record]) -> None:

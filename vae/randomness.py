@@ -5,6 +5,7 @@ order of images and the same noise, and an epoch's numbers do not depend on the 
 resumed run draws what the uninterrupted one would have.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Purpose = Literal["weights", "order", "noise", "evaluation"]
+from vae.config import TrainConfig
+
+Purpose = Literal["weights", "order", "noise", "shift", "evaluation", "bound", "samples"]
 
 
 def generator(seed: int, component: str, purpose: Purpose, epoch: int = 0) -> np.random.Generator:
@@ -26,23 +29,31 @@ class EpochDraw:
     """What one epoch of one stack consumes."""
 
     order_SCB: Tensor  # int64, for each step indices into the components' images; no index twice
-    noise_SCBK: Tensor  # float32, standard normal
+    noise_SCBLK: Tensor  # float32, standard normal
+    shift_SCB: Tensor  # int64, 0 to (2 shift + 1)^2: which of its shifted copies an image is
 
     def pinned(self) -> "EpochDraw":
         """The same in memory from which a GPU copies by itself."""
-        return EpochDraw(self.order_SCB.pin_memory(), self.noise_SCBK.pin_memory())
+        return EpochDraw(*(each.pin_memory() for each in (self.order_SCB, self.noise_SCBLK, self.shift_SCB)))
 
 
 def draw_epoch(
-    seed: int, components: tuple[str, ...], epoch: int, images: int, batch_size: int, latent: int
+    config: TrainConfig, components: tuple[str, ...], epoch: int, images: int, latent: int
 ) -> EpochDraw:
-    """The order and the noise of one epoch; the images of the last, partial batch are left out."""
-    steps = images // batch_size
-    used = steps * batch_size
-    orders = [generator(seed, c, "order", epoch).permutation(images)[:used] for c in components]
-    shape = (steps, batch_size, latent)
-    noises = [generator(seed, c, "noise", epoch).standard_normal(shape, np.float32) for c in components]
-    return EpochDraw(
-        torch.from_numpy(np.stack([order.reshape(steps, batch_size) for order in orders], axis=1)),
-        torch.from_numpy(np.stack(noises, axis=1)),
-    )
+    """The numbers of one epoch; the images of the last, partial batch are left out."""
+    steps, batch = images // config.batch_size, config.batch_size
+
+    def of_each(purpose: Purpose, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
+        arrays = [draw(generator(config.seed, component, purpose, epoch)) for component in components]
+        return torch.from_numpy(np.stack(arrays, axis=1))
+
+    def order(draw: np.random.Generator) -> np.ndarray:
+        return draw.permutation(images)[: steps * batch].reshape(steps, batch)
+
+    def noise(draw: np.random.Generator) -> np.ndarray:
+        return draw.standard_normal((steps, batch, config.samples, latent), np.float32)
+
+    def shift(draw: np.random.Generator) -> np.ndarray:
+        return draw.integers(0, (2 * config.shift + 1) ** 2, (steps, batch))
+
+    return EpochDraw(of_each("order", order), of_each("noise", noise), of_each("shift", shift))

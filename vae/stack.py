@@ -6,13 +6,14 @@ stopped with three stacks of one goes on with one stack of three.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from vae.config import ModelConfig
-from vae.model import VAE, initial_weights
+from vae.config import ModelConfig, Sizes
+from vae.model import MEAN, VAE, initial_weights
 from vae.record import Record
 
 
@@ -21,9 +22,9 @@ class State:
     """One model in the middle of its training. Tensors are on the host, without the stack's axis."""
 
     component: str
-    pixels: int
+    sizes: Sizes
     config: ModelConfig
-    weights: dict[str, Tensor]
+    weights: dict[str, Tensor]  # and, of a centred model, the mean image
     first_moments: dict[str, Tensor]  # Adam's running mean of the gradient, by weight name
     second_moments: dict[str, Tensor]  # Adam's running mean of its square
     steps: int = 0  # optimiser steps so far
@@ -31,11 +32,11 @@ class State:
     history: list[Record] = field(default_factory=list)
 
 
-def initial_state(component: str, pixels: int, config: ModelConfig, seed: int) -> State:
-    """A model before its first step."""
-    weights = initial_weights(component, pixels, config, seed)
-    zeros = {name: torch.zeros_like(w) for name, w in weights.items()}
-    return State(component, pixels, config, weights, zeros, {k: v.clone() for k, v in zeros.items()})
+def initial_state(component: str, images_ND: Tensor, sizes: Sizes, config: ModelConfig, seed: int) -> State:
+    """A model before its first step. images_ND: uint8, all the training images that it will see."""
+    weights = initial_weights(component, images_ND, sizes, config, seed)
+    first, second = ({n: torch.zeros_like(w) for n, w in weights.items() if n != MEAN} for _ in range(2))
+    return State(component, sizes, config, weights, first, second)
 
 
 class Stack:
@@ -44,7 +45,7 @@ class Stack:
     def __init__(self, states: Sequence[State], device: torch.device) -> None:
         """Copies of the states, which must be of one shape and after the same step."""
         self._states = list(states)
-        self.latent = states[0].config.latent
+        self.sizes, self.latent = states[0].sizes, states[0].config.latent
         self.model = assemble(states, device)
         self.parameters: list[Tensor] = list(self.model.parameters())
         self._names = [name for name, _ in self.model.named_parameters()]
@@ -54,7 +55,7 @@ class Stack:
         self._steps = [torch.tensor(float(states[0].steps), device=device) for _ in self._names]
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
+    def step(self, gradients: Sequence[Tensor], learning_rate: Tensor) -> None:
         """One step of Adam (Kingma & Ba 2015) along the gradients, one a parameter."""
         # The functional form of torch.optim.Adam: the class imports torch._dynamo, a second of start-up.
         adam(
@@ -88,7 +89,7 @@ class Stack:
         return [
             replace(
                 state,
-                weights=of(c, self.parameters),
+                weights=state.weights | of(c, self.parameters),
                 first_moments=of(c, self._first),
                 second_moments=of(c, self._second),
                 steps=int(self._steps[0]),
@@ -103,11 +104,11 @@ def assemble(states: Sequence[State], device: torch.device) -> VAE:
     """One stack on the device that holds a copy of each state's weights. All must be of one shape."""
     first = states[0]
     for state in states:
-        if (state.pixels, state.config) != (first.pixels, first.config):
+        if (state.sizes, state.config) != (first.sizes, first.config):
             raise ValueError(f"{state.component} and {first.component} are of different shapes: no stack")
-    model = VAE(len(states), first.pixels, first.config)
+    model = VAE(len(states), first.sizes, first.config)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, tensor in chain(model.named_parameters(), model.named_buffers()):
             for c, state in enumerate(states):
-                parameter[c].copy_(state.weights[name])
+                tensor[c].copy_(state.weights[name])
     return model.to(device)

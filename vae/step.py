@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from vae import objective, randomness
-from vae.config import Precision, TrainConfig
+from vae import objective, randomness, schedule
+from vae.config import Precision, Sizes, TrainConfig
 from vae.stack import Stack
 
 WARM_UP = 3  # steps before the recording, in which CUDA's libraries allocate what they need
@@ -48,28 +48,38 @@ ALONE = Shard()
 class Step:
     """A stack's optimiser steps on its images."""
 
-    def __init__(self, stack: Stack, images_CND: Tensor, config: TrainConfig, shard: Shard) -> None:
-        """images_CND: uint8, on the stack's device."""
+    def __init__(
+        self, stack: Stack, images_CND: Tensor, labels_N: Tensor | None, config: TrainConfig, shard: Shard
+    ) -> None:
+        """images_CND: uint8; labels_N: int64, where the model is told them; both on the stack's device."""
         models, images, pixels = images_CND.shape
         device = images_CND.device
         self.stack, self.config, self.shard = stack, config, shard
-        self.pixels = images_CND.reshape(models * images, pixels)
+        self.pixels, self.labels = images_CND.reshape(models * images, pixels), labels_N
         self.offsets_C1 = torch.arange(models, device=device)[:, None] * images
         self.part = shard.part(config.batch_size)
         steps, batch = images // config.batch_size, self.part.stop - self.part.start
         self.order_SCB = torch.zeros(steps, models, batch, dtype=torch.int64, device=device)
-        self.noise_SCBK = torch.zeros(steps, models, batch, stack.latent, device=device)
+        self.noise_SCBLK = torch.zeros(steps, models, batch, config.samples, stack.latent, device=device)
+        self.shift_SCB = torch.zeros(steps, models, batch, dtype=torch.int64, device=device)
+        self.sources_MD = _sources(stack.sizes, config.shift).to(device) if config.shift else None
+        self.rate_S = torch.zeros(steps, device=device)
+        self.kl_weight_S = torch.zeros(steps, device=device)
         self.terms_S2C = torch.zeros(steps, 2, models, device=device)
         self.next = torch.zeros(1, dtype=torch.int64, device=device)
         # Messages between replicas are not recorded.
         self.advance = self._recorded() if device.type == "cuda" and shard.count == 1 else self._step
 
-    def run(self, numbers: randomness.EpochDraw) -> list[tuple[float, float]]:
+    def run(self, epoch: int, numbers: randomness.EpochDraw) -> list[tuple[float, float]]:
         """An epoch of steps; reconstruction and KL of each model, nats averaged over all replicas' images."""
         self.order_SCB.copy_(numbers.order_SCB[:, :, self.part], non_blocking=True)
-        self.noise_SCBK.copy_(numbers.noise_SCBK[:, :, self.part], non_blocking=True)
-        self.next.zero_()
+        self.noise_SCBLK.copy_(numbers.noise_SCBLK[:, :, self.part], non_blocking=True)
+        self.shift_SCB.copy_(numbers.shift_SCB[:, :, self.part], non_blocking=True)
         steps = len(self.order_SCB)
+        rates, kl_weights = schedule.epoch(self.config, steps, epoch)
+        self.rate_S.copy_(torch.tensor(rates))
+        self.kl_weight_S.copy_(torch.tensor(kl_weights))
+        self.next.zero_()
         for _ in range(steps):
             self.advance()
         # The one reading back of an epoch. Float64 is for the host: not every device has it.
@@ -78,16 +88,24 @@ class Step:
         return [(reconstruction, kl) for reconstruction, kl in means_2C.T.tolist()]
 
     def _step(self) -> None:
-        rows = (self.order_SCB.index_select(0, self.next).squeeze(0) + self.offsets_C1).flatten()
-        noise_CBK = self.noise_SCBK.index_select(0, self.next).squeeze(0)
-        x_CBD = self.pixels.index_select(0, rows).float().div_(255).view(*noise_CBK.shape[:2], -1)
+        order_CB, noise_CBLK, rate, kl_weight = (
+            each.index_select(0, self.next).squeeze(0)
+            for each in (self.order_SCB, self.noise_SCBLK, self.rate_S, self.kl_weight_S)
+        )
+        rows = (order_CB + self.offsets_C1).flatten()
+        x_RD = self.pixels.index_select(0, rows)
+        if self.sources_MD is not None:
+            moves = self.shift_SCB.index_select(0, self.next).flatten()
+            x_RD = x_RD.gather(1, self.sources_MD.index_select(0, moves))
+        x_CBD = x_RD.float().div_(255).view(*order_CB.shape, -1)
+        labels_CB = None if self.labels is None else self.labels[order_CB]
         with _precision(self.config.precision, rows.device):
-            terms = objective.negative_elbo(self.stack.model, x_CBD, noise_CBK)
+            terms = objective.negative_elbo(self.stack.model, x_CBD, noise_CBLK, labels_CB)
             sums_2C = torch.stack([terms.reconstruction.sum(1), terms.kl.sum(1)])
             # Models are summed, so no gradient mixes; images are averaged over the whole batch.
-            loss = sums_2C.sum() / self.config.batch_size
+            loss = (sums_2C[0] + kl_weight * sums_2C[1]).sum() / self.config.batch_size
             gradients = torch.autograd.grad(loss, self.stack.parameters)
-        self.stack.step(self.shard.sum(*gradients), self.config.learning_rate)
+        self.stack.step(self.shard.sum(*gradients), rate)
         self.terms_S2C.index_copy_(0, self.next, sums_2C.detach().unsqueeze(0))
         self.next.add_(1)
 
@@ -108,6 +126,19 @@ class Step:
             for tensor, value in zip(self.stack.tensors(), before, strict=True):
                 tensor.copy_(value)
         return graph.replay
+
+
+def _sources(sizes: Sizes, shift: int) -> Tensor:
+    """Of each of M = (2 shift + 1)^2 moves, the pixel that comes to each place, int64; edges repeat."""
+    channels, height, width = sizes.image
+    places = torch.arange(sizes.pixels).view(channels, height, width)
+    steps = range(-shift, shift + 1)
+
+    def along(side: int, step: int) -> Tensor:
+        return (torch.arange(side) + step).clamp(0, side - 1)
+
+    moved = [places[:, along(height, y)][:, :, along(width, x)] for y in steps for x in steps]
+    return torch.stack(moved).flatten(1)
 
 
 @contextmanager

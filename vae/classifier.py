@@ -1,0 +1,140 @@
+"""A small convolutional classifier of images: it judges whether a sample shows what it was asked to show.
+
+It is no part of any model, and its own accuracy on test images stands beside every judgement.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.adam import adam
+
+from vae import randomness, tensorfile
+from vae.config import Sizes
+from vae.tensorfile import ModelFileError
+
+STEPS, BATCH = 1200, 100  # so the time does not grow with the set
+RATE, WARMUP = 0.002, 200  # Adam's step size at its highest, and steps until then
+SMOOTHING = 0.1  # of the labels: the share of a label that is spread over all
+SHIFT = 2  # pixels that a training image is moved by, at most, in each direction
+KEEP = 0.6  # share of the last features that is left in a step
+WIDTHS = (32, 64, 128)
+NAME = "judge"  # of its random streams
+
+
+class Classifier(nn.Module):
+    """(B, channels, height, width) in [0, 1] to logits (B, classes)."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        channels, height, width = sizes.image
+        self.sizes = sizes
+        self.layers = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU(), nn.MaxPool2d(2)
+            )
+            for i, o in pairwise((channels, *WIDTHS))
+        )
+        shrink = 2 ** len(WIDTHS)
+        self.features = nn.Linear(WIDTHS[-1] * (height // shrink) * (width // shrink), WIDTHS[-1])
+        self.output = nn.Linear(WIDTHS[-1], sizes.classes)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """mask: (B, features), of the features that count, where some are dropped."""
+        # Of each image its contrast counts, not its brightness.
+        deviation, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True)
+        h = (x - mean) / (deviation + 0.05)
+        for layer in self.layers:
+            h = layer(h)
+        h = F.relu(self.features(h.flatten(1)))
+        return self.output(h if mask is None else h * mask)
+
+
+def initial(sizes: Sizes, seed: int) -> Classifier:
+    """Before any step: normal weights (He et al. 2015), biases zero."""
+    model = Classifier(sizes)
+    draw = randomness.generator(seed, NAME, "weights")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                scale = math.sqrt(2 / parameter[0].numel())
+                parameter.copy_(torch.from_numpy(scale * draw.standard_normal(parameter.shape, np.float32)))
+        for linear in (model.features, model.output):
+            linear.bias.zero_()
+    return model
+
+
+def fit(model: Classifier, images: Tensor, labels: Tensor, seed: int) -> Iterator[int]:
+    """Step the model in place; yields after each of STEPS steps.
+
+    images: (N, C, H, W) uint8; labels: (N,) int64.
+    """
+    parameters: list[Tensor] = list(model.parameters())
+    first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    counts = [torch.tensor(0.0) for _ in parameters]
+    draw = randomness.generator(seed, NAME, "order")
+    model.train()
+    for step in range(STEPS):
+        chosen = torch.from_numpy(draw.integers(0, len(images), BATCH))
+        mask = torch.from_numpy((draw.random((BATCH, WIDTHS[-1])) < KEEP).astype(np.float32)) / KEEP
+        x = _shifted(images[chosen] / 255, draw)
+        loss = F.cross_entropy(model(x, mask), labels[chosen], label_smoothing=SMOOTHING)
+        gradients = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            adam(
+                parameters, list(gradients), first, second, [], counts, fused=True, amsgrad=False,
+                beta1=0.9, beta2=0.999, lr=_rate(step), weight_decay=0.0, eps=1e-8, maximize=False,
+            )  # fmt: skip
+        yield step
+    model.eval()
+
+
+def _rate(step: int) -> float:
+    """Up to RATE over WARMUP steps, then as a cosine to zero."""
+    done = max(0.0, (step - WARMUP) / (STEPS - WARMUP))
+    return RATE * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def save(path: Path, model: Classifier) -> None:
+    """Write a classifier. Equal ones give equal bytes."""
+    tensorfile.write(path, {"classifier": asdict(model.sizes)}, model.state_dict())
+
+
+def load(path: Path) -> Classifier:
+    """What `save` wrote.
+
+    Raises:
+        ModelFileError: the file is not there, damaged, or no classifier.
+    """
+    about, tensors = tensorfile.read(path)
+    try:
+        sizes = about["classifier"]
+        model = Classifier(Sizes(tuple(sizes["image"]), sizes["classes"]))
+        model.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelFileError(f"{path}: not a classifier of this version ({reason})") from None
+    return model.eval()
+
+
+@torch.no_grad()
+def read(model: Classifier, images: Tensor) -> Tensor:
+    """The label of each image, (N,) int64. images: (N, C, H, W), uint8 or brightness in [0, 1]."""
+    parts = images.split(1000)
+    return torch.cat([model(p / 255 if p.dtype == torch.uint8 else p).argmax(1) for p in parts])
+
+
+def _shifted(x: Tensor, draw: np.random.Generator) -> Tensor:
+    """Each image moved by up to SHIFT pixels, its edge repeated."""
+    count, _, height, width = x.shape
+    padded = F.pad(x, (SHIFT,) * 4, mode="replicate")
+    down, right = torch.from_numpy(draw.integers(0, 2 * SHIFT + 1, (2, count, 1)))
+    rows, columns = down + torch.arange(height), right + torch.arange(width)
+    picked = padded.gather(2, rows[:, None, :, None].expand(-1, x.shape[1], -1, padded.shape[3]))
+    return picked.gather(3, columns[:, None, None, :].expand(-1, x.shape[1], height, -1))

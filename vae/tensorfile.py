@@ -1,0 +1,37 @@
+"""Tensors and a description of them in one file: safetensors, so that reading one runs no code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+# One key, because safetensors writes several in no fixed order, and equal contents must be equal bytes.
+KEY = "vaepipe"
+
+
+class ModelFileError(ValueError):
+    """A file that is none of ours, or not the one expected; the message names it."""
+
+
+def write(path: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Write a file. Equal contents give equal bytes."""
+    save_file(tensors, path, {KEY: json.dumps(about)})
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What `write` wrote, to the bit.
+
+    Raises:
+        ModelFileError: the file is not there, damaged, or another kind.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})[KEY])
+            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+    except FileNotFoundError:
+        raise ModelFileError(f"{path}: no such model file") from None
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise ModelFileError(f"{path}: not a vaepipe model file, or damaged ({error})") from None
