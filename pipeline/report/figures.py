@@ -2,36 +2,75 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from vae.record import Record
 
-COLORS = {"red": "#d1493f", "green": "#3f9a5a", "blue": "#3f72d1"}
+COLORS = {"red": "#d1493f", "green": "#3f9a5a", "blue": "#3f72d1", "rgb": "#8a63c7"}
+GREY = "#777777"  # seen on white and on black
 GAP = 2  # transparent pixels between tiles
+LEAST, MOST = 64, 96  # pixels that a tile is at least enlarged to, and a thumbnail at most has
+LEAST_VARIANCE = 1e-4  # where the axis of `activity` begins
+LABELLED = 24  # units whose numbers fit below their bars
+STYLE = {
+    "svg.hashsalt": "vaepipe",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.labelcolor": GREY,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "text.color": GREY,
+}
 
 
 def opaque(images: np.ndarray) -> np.ndarray:
-    """(N, 3, H, W) or (N, H, W) uint8 to RGBA tiles (N, H, W, 4)."""
-    if images.ndim == 3:
-        images = np.repeat(images[:, None], 3, axis=1)
-    alpha = np.full_like(images[:, :1], 255)
-    return np.concatenate([images, alpha], axis=1).transpose(0, 2, 3, 1)
+    """(..., 3, H, W) uint8 to RGBA tiles (..., H, W, 4)."""
+    alpha = np.full_like(images[..., :1, :, :], 255)
+    return np.moveaxis(np.concatenate([images, alpha], axis=-3), -3, -1)
+
+
+def grey(images: np.ndarray) -> np.ndarray:
+    """(..., H, W) uint8 to RGBA tiles (..., H, W, 4)."""
+    return opaque(np.repeat(images[..., None, :, :], 3, axis=-3))
 
 
 def channels(images: np.ndarray) -> np.ndarray:
     """Each image above its red, green and blue channel: (N, 3, H, W) to tiles (4, N, H, W, 4)."""
-    return np.stack([opaque(images), *(opaque(images[:, c]) for c in range(3))])
+    return np.stack([opaque(images), *(grey(images[:, c]) for c in range(3))])
 
 
 def scale(width: int) -> int:
     """How often to enlarge images of that width, so that pixels stay sharp: SVHN's crops twice."""
-    return max(1, -(-64 // width))
+    return max(1, -(-LEAST // width))
+
+
+def thumbnails(images: np.ndarray) -> np.ndarray:
+    """Images (..., H, W) uint8 wider than a thumbnail, averaged over squares of pixels until they are not."""
+    side = -(-images.shape[-1] // MOST)
+    if side == 1:
+        return images
+    height, width = images.shape[-2] // side, images.shape[-1] // side
+    squares = images[..., : height * side, : width * side].reshape(
+        *images.shape[:-2], height, side, width, side
+    )
+    return squares.mean((-3, -1)).round().astype(np.uint8)
+
+
+def filled(tiles: np.ndarray, columns: int) -> np.ndarray:
+    """Tiles (rows, n, H, W, 4) with transparent ones to the row's end, so that all rows are of one scale."""
+    return np.pad(tiles, ((0, 0), (0, columns - tiles.shape[1]), (0, 0), (0, 0), (0, 0)))
 
 
 def grid(tiles: np.ndarray, scale: int) -> str:
@@ -46,41 +85,53 @@ def grid(tiles: np.ndarray, scale: int) -> str:
     return _data_uri("image/png", buffer.getvalue())
 
 
-def curves(history: Sequence[Record], floors: Mapping[str, float]) -> str:
-    """An SVG: for each component the cost of training and validation images by epoch."""
-    style = {
-        "svg.hashsalt": "vaepipe",
-        "font.family": "sans-serif",
-        "font.size": 10,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": "#888888",
-        "axes.labelcolor": "#777777",
-        "xtick.color": "#777777",
-        "ytick.color": "#777777",
-        "text.color": "#777777",
-    }
-    components = list(floors)
-    with mpl.rc_context(cast(Any, style)):
-        figure = Figure(figsize=(3.6 * len(components), 2.7), layout="constrained")
-        axes = figure.subplots(1, len(components), squeeze=False)[0]
-        for axis, component in zip(axes, components, strict=True):
-            color = COLORS.get(component, "#777777")
-            for split, line in (("train", "-"), ("validation", "--")):
-                points = [(r.epoch, r.cost) for r in history if (r.component, r.split) == (component, split)]
-                if points:
-                    marker = "o" if len(points) == 1 else ""
-                    axis.plot(*zip(*points, strict=True), line, marker=marker, color=color, label=split)
-            axis.set_title(component, color=color, fontweight="bold")
-            axis.set_xlabel("epoch")
-            axis.xaxis.get_major_locator().set_params(integer=True)
-            axis.grid(alpha=0.25, linewidth=0.6)
-            if axis.lines:
-                axis.legend(frameon=False)
-        axes[0].set_ylabel("cost, nats per image")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _data_uri("image/svg+xml", buffer.getvalue())
+def curves(history: Sequence[Record], component: str) -> str:
+    """An SVG: the cost of a component's training and validation images by epoch."""
+    with _plot(component) as (axis, color, svg):
+        for split, line in (("train", "-"), ("validation", "--")):
+            points = [(r.epoch, r.cost) for r in history if (r.component, r.split) == (component, split)]
+            if points:
+                marker = "o" if len(points) == 1 else ""
+                axis.plot(*zip(*points, strict=True), line, marker=marker, color=color, label=split)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel("cost, nats per image")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if axis.lines:
+            axis.legend(frameon=False)
+    return _data_uri("image/svg+xml", svg.getvalue())
+
+
+def activity(variance: Sequence[float], component: str, threshold: float) -> str:
+    """An SVG: a bar for each latent unit, the most active first; those below the threshold are grey."""
+    order = sorted(range(len(variance)), key=lambda unit: (-variance[unit], unit))
+    heights = [variance[unit] for unit in order]
+    with _plot(component) as (axis, color, svg):
+        axis.bar(range(len(order)), heights, color=[color if v > threshold else "#aaaaaa" for v in heights])
+        axis.axhline(threshold, color=GREY, linewidth=1, linestyle="--")
+        axis.set_yscale("log")
+        axis.set_ylim(LEAST_VARIANCE, 2 * max(1, *heights))
+        axis.set_xlim(-0.8, len(order) - 0.2)
+        axis.set_ylabel("variance of the mean")
+        if len(order) <= LABELLED:
+            axis.set_xticks(range(len(order)), [str(unit) for unit in order], fontsize=7)
+            axis.set_xlabel("unit")
+        else:
+            axis.set_xlabel("units, most active first")
+    return _data_uri("image/svg+xml", svg.getvalue())
+
+
+@contextmanager
+def _plot(component: str) -> Iterator[tuple[Axes, str, io.BytesIO]]:
+    """Axes in a component's colour; when the block ends, what was drawn is in the buffer."""
+    color, svg = COLORS.get(component, GREY), io.BytesIO()
+    with mpl.rc_context(cast(Any, STYLE)):
+        figure = Figure(figsize=(3.8, 2.8), layout="constrained")
+        axis = figure.subplots()
+        axis.set_title(component, color=color, fontweight="bold")
+        axis.grid(alpha=0.25, linewidth=0.6)
+        axis.set_axisbelow(True)
+        yield axis, color, svg
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
 
 
 def _data_uri(kind: str, data: bytes) -> str:

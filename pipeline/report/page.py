@@ -10,39 +10,33 @@ import numpy as np
 from pipeline import files, layout
 from pipeline.data.official import is_official
 from pipeline.params import Params
-from pipeline.report import figures
+from pipeline.report import figures, words
+from pipeline.report.measures import table
 from pipeline.store import Provenance
 from vae.record import Record
 
-BAND = 16  # pairs of pictures in a row, at most
-PAGE = 1024  # pixels that a row has room for
+BAND = 8  # pictures in a row, at most; a phone has room for one such row, a wider screen for two side by side
+ROOM = 512  # pixels that a row has room for
 PREVIEW = 12  # images shown with their channels
+ACTIVE = 0.01  # variance of the posterior mean above which a unit counts as active
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A column of the table of metrics."""
+class Units:
+    """Latent units of one model."""
 
-    name: str  # in metrics/test.json
-    title: str
-    unit: str
-    digits: int
-    meaning: str
+    variance: list[float]  # (K,) of the posterior mean over the test images
+    shown: list[int]  # (U,) indices of the most active ones, most active first
+    traversals: np.ndarray  # (U, T, H, W) or (U, T, 3, H, W) uint8: one unit from -3 to 3, the others at 0
 
 
-MEASURES = (
-    Measure("cost", "cost", "nats/image", 1, "reconstruction + KL: the negative ELBO at one sample of z"),
-    Measure("reconstruction", "reconstruction", "nats/image", 1, "cross-entropy summed over the pixels"),
-    Measure("kl", "KL", "nats/image", 2, "KL(q(z|x) ‖ N(0, I)), summed over the latent units"),
-    Measure("floor", "floor", "nats/image", 1, "entropy of the pixels: the least cost of any model"),
-    Measure("excess", "excess", "nats/image", 1, "cost less floor: what a model could still gain"),
-    Measure(
-        "active_units", "active units", "of latent", 0, "units whose posterior mean varies, by more than 0.01"
-    ),
-    Measure("mse", "MSE", "per pixel in [0, 1]", 4, "mean squared error of the posterior mean's picture"),
-    Measure("psnr", "PSNR", "dB", 2, "peak signal-to-noise ratio, averaged over images"),
-    Measure("ssim", "SSIM", "at most 1", 3, "structural similarity, averaged over images"),
-)
+@dataclass(frozen=True)
+class Conditional:
+    """What a model draws when it is told a label."""
+
+    classes: list[str]  # (G,) names
+    samples: np.ndarray  # (G, n, 3, H, W) uint8: n draws from the prior with each label
+    styles: np.ndarray  # (m, G, 3, H, W) uint8: m draws of z, each decoded with every label
 
 
 @dataclass(frozen=True)
@@ -55,14 +49,15 @@ class Content:
     provenance: dict[str, tuple[int, Provenance | None]]  # images and file of each split
     originals: np.ndarray  # (N, 3, H, W) uint8
     reconstructions: np.ndarray  # (N, 3, H, W) uint8
+    pca: np.ndarray  # (N, 3, H, W) uint8: by as many principal components as a model has latent units
     labels: list[str]  # of each original, as they are shown; empty without labels
+    samples: np.ndarray  # (S, 3, H, W) uint8: decoded draws from the prior; none of a conditional model
+    units: dict[str, Units]  # by component
+    conditional: Conditional | None
 
 
 def write(path: Path, content: Content) -> None:
     """Write the page. Equal content gives equal bytes: nothing on it tells when it was made."""
-    width = content.originals.shape[-1]
-    columns = min(PREVIEW, _columns(width))
-    preview = _filled(figures.channels(content.originals[:columns]), columns)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -70,23 +65,45 @@ def write(path: Path, content: Content) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    params, metrics = content.params, content.metrics
+    noun = words.noun(content.conditional.classes if content.conditional else [])
+    values = content.originals[0].size
     page = environment.get_template("template.html").render(
-        params=asdict(content.params),
-        measures=MEASURES,
-        rows=[(name, _row(values)) for name, values in content.metrics.items()],
-        files=_files(content.provenance),
-        bands=_bands(content.originals, content.reconstructions),
-        preview=figures.grid(preview, figures.scale(width)),
-        preview_labels=content.labels[:columns],
+        params=asdict(params),
         house_numbers=all(
             source is None or source.name == layout.raw(split).name
             for split, (_, source) in content.provenance.items()
         ),
-        curves=figures.curves(
-            content.history, {n: m["floor"] for n, m in content.metrics.items() if "kl" in m}
-        ),
+        about=words.about(params.model, noun),
+        facts=words.facts(params, metrics, noun),
+        sentences=words.sentences(params, metrics, values),
         count=len(content.originals),
-        summary=content.metrics["rgb"],
+        bands=_bands(content.originals, content.reconstructions, content.pca),
+        table=table(
+            metrics,
+            params.model.latent,
+            {name: values // (1 if name == layout.JOINT else 3) for name in metrics},
+        ),
+        samples=_samples(content.samples),
+        conditional=content.conditional and _conditional(content.conditional),
+        noun=noun,
+        percent=words.percent,
+        verdict=words.verdict(metrics[layout.JOINT], noun),
+        judged=metrics[layout.JOINT],
+        traversals=[
+            (name, [f"unit {unit}" for unit in units.shown], _traversals(units))
+            for name, units in content.units.items()
+        ],
+        threshold=ACTIVE,
+        activity=[
+            (name, figures.activity(units.variance, name, ACTIVE)) for name, units in content.units.items()
+        ],
+        curves=[
+            (name, figures.curves(content.history, name)) for name in layout.components(params.model.channels)
+        ],
+        preview=_preview(content.originals),
+        preview_labels=content.labels[: _columns(content.originals.shape[-1], PREVIEW, 2 * ROOM)],
+        files=_files(content.provenance),
     )
     files.write_text(path, page)
 
@@ -107,8 +124,60 @@ def read_history(path: Path) -> list[Record]:
         ]
 
 
-def _row(values: dict[str, float]) -> list[str]:
-    return [f"{values[m.name]:.{m.digits}f}" if m.name in values else "" for m in MEASURES]
+def _bands(*rows: np.ndarray) -> list[str]:
+    """Pictures of rows of images, the same image in each row, below each other; the last may be short."""
+    width = rows[0].shape[-1]
+    columns = _columns(width, BAND, ROOM)
+    tiles = figures.opaque(np.stack(rows))  # rows, N, H, W, 4
+    return [
+        figures.grid(figures.filled(tiles[:, i : i + columns], columns), figures.scale(width))
+        for i in range(0, tiles.shape[1], columns)
+    ]
+
+
+def _samples(images: np.ndarray) -> list[str]:
+    """Two pictures of half of them each, for a screen that has room for both side by side."""
+    small = figures.thumbnails(images)
+    half = -(-len(small) // (2 * BAND)) * BAND  # whole rows
+    return [_sheet(figures.opaque(block)) for block in (small[:half], small[half:]) if len(block)]
+
+
+def _sheet(tiles: np.ndarray) -> str:
+    """Tiles (n, H, W, 4) in rows of BAND."""
+    rows = -(-len(tiles) // BAND)
+    whole = figures.filled(tiles[None], rows * BAND)
+    return figures.grid(whole.reshape(rows, BAND, *tiles.shape[1:]), figures.scale(tiles.shape[2]))
+
+
+def _conditional(found: Conditional) -> dict[str, object]:
+    """Two pictures with a row for each class."""
+    samples, styles = figures.thumbnails(found.samples), figures.thumbnails(found.styles.swapaxes(0, 1))
+    scale = figures.scale(samples.shape[-1])
+    return {
+        "classes": found.classes,
+        "samples": figures.grid(figures.opaque(samples), scale),
+        "styles": figures.grid(figures.opaque(styles), scale),
+    }
+
+
+def _traversals(units: Units) -> str | None:
+    """A row for each unit; None if there is none."""
+    if not units.shown:
+        return None
+    small = figures.thumbnails(units.traversals)
+    tiles = figures.grey(small) if small.ndim == 4 else figures.opaque(small)
+    return figures.grid(tiles, figures.scale(small.shape[-1]))
+
+
+def _preview(images: np.ndarray) -> str:
+    width = images.shape[-1]
+    columns = _columns(width, PREVIEW, 2 * ROOM)
+    return figures.grid(figures.filled(figures.channels(images[:columns]), columns), figures.scale(width))
+
+
+def _columns(width: int, most: int, room: int) -> int:
+    """Tiles in a row, so that wide ones are not shown smaller than they are."""
+    return max(1, min(most, room // width))
 
 
 def _files(provenance: dict[str, tuple[int, Provenance | None]]) -> list[dict[str, object]]:
@@ -117,24 +186,3 @@ def _files(provenance: dict[str, tuple[int, Provenance | None]]) -> list[dict[st
         official = source is not None and is_official(split, source.md5)
         rows.append({"split": split, "images": images, "source": source, "official": official})
     return rows
-
-
-def _bands(originals: np.ndarray, reconstructions: np.ndarray) -> list[str]:
-    """Pictures of rows of originals above their reconstructions; the last may be short."""
-    width = originals.shape[-1]
-    columns = _columns(width)
-    pairs = np.stack([figures.opaque(originals), figures.opaque(reconstructions)])  # 2, N, H, W, 4
-    return [
-        figures.grid(_filled(pairs[:, i : i + columns], columns), figures.scale(width))
-        for i in range(0, pairs.shape[1], columns)
-    ]
-
-
-def _columns(width: int) -> int:
-    """Tiles in a row, so that wide ones are not shown smaller than they are."""
-    return max(1, min(BAND, PAGE // width))
-
-
-def _filled(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """Tiles (rows, n, H, W, 4) with transparent ones to the row's end, so that all rows are of one scale."""
-    return np.pad(tiles, ((0, 0), (0, columns - tiles.shape[1]), (0, 0), (0, 0), (0, 0)))
