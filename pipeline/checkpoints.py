@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 
 from pipeline.errors import PipelineError
 from pipeline.runfolder import SUFFIX, RunFolder
-from vae import modelfile
+from vae import modelfile, tensorfile
 from vae.stack import State
 
 KEPT = 2  # epochs: one more than needed, should the newest prove damaged
@@ -76,7 +76,7 @@ class Checkpoints(RunFolder):
     def _is_whole(self, epoch: int, component: str) -> bool:
         try:
             return self.load(epoch, component).epoch == epoch
-        except (OSError, modelfile.ModelFileError):
+        except (OSError, tensorfile.ModelFileError):
             return False
 
 

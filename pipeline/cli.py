@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Fit variational auto-encoders to street-view house numbers, reproducibly. `dvc repro` runs the "
-    "five stages in order; each is also a command of its own.",
+    "six stages in order; each is also a command of its own.",
 )
 
 STAGES = "Stages, in the order in which dvc repro runs them"
@@ -69,6 +69,16 @@ def split() -> None:
     from pipeline.stages import split as stage
 
     stage.run()
+
+
+@app.command(rich_help_panel=STAGES)
+def judge() -> None:
+    """Train a classifier that reads a conditional model's samples; nothing to do for other models."""
+    from pipeline import params
+    from pipeline.stages import judge as stage
+
+    read = params.read()
+    stage.run(read.model.conditional, read.data.validation, read.train.seed)
 
 
 def _gpus(text: str) -> int | None:
@@ -193,6 +203,36 @@ def runs(
         for run in removable:
             catalogue.remove(place, run)
             typer.echo(f"deleted {run.name}")
+
+
+presets = typer.Typer(no_args_is_help=True, help="Parameters for a purpose: list, show, apply.")
+app.add_typer(presets, name="preset", rich_help_panel=WORKSPACES)
+
+
+@presets.command("list")
+def preset_list() -> None:
+    """Name the presets, and what each is for."""
+    from pipeline import presets as shelf
+
+    for name, preset in shelf.PRESETS.items():
+        typer.echo(f"{name:<12} {preset.purpose}")
+
+
+@presets.command("show")
+def preset_show(name: str) -> None:
+    """Show a preset's parameters, as they stand in params.yaml once it is applied."""
+    from pipeline import presets as shelf
+
+    typer.echo(shelf.shown(name))
+
+
+@presets.command("apply")
+def preset_apply(name: str) -> None:
+    """Write a preset into params.yaml: the model and how it is trained. Data, seed and precision stay."""
+    from pipeline import presets as shelf
+
+    changed = shelf.apply(name)
+    typer.echo(f"params.yaml: {', '.join(changed) or 'nothing changed'}")
 
 
 @app.command(rich_help_panel=WORKSPACES)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
-import numpy as np
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
@@ -14,16 +13,19 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline import ray_session
 from pipeline.board import Board, BoardActor
 from pipeline.errors import PipelineError
+from pipeline.images import Images
 from pipeline.placement import Request
 from pipeline.ray_session import Session
-from pipeline.worker import Job, train_rank
+from pipeline.worker import Handed, Job, train_rank
+from vae.config import Sizes
 
 READ_SECONDS = 0.25  # between readings of the board
 
 
-def hand_over(arrays: dict[str, np.ndarray]) -> dict[str, ray.ObjectRef]:
-    """Each moved to the object store, where a node's ranks share one copy; `arrays` is empty afterwards."""
-    return {name: ray.put(arrays.pop(name)) for name in list(arrays)}
+def hand_over(images: Images, sizes: Sizes) -> Handed:
+    """Pixels moved to the object store, where a node's ranks share one copy; `images` has none afterwards."""
+    pixels = {component: ray.put(images.pixels.pop(component)) for component in list(images.pixels)}
+    return Handed(pixels, images.labels if sizes.classes else None)
 
 
 def train(

@@ -11,7 +11,9 @@ PARAMS = Path("params.yaml")
 RAW = Path("data/raw")  # the .mat files, by their official names, or a user's own images
 OWN = RAW / "images.h5"  # the latter, all splits
 IMAGES = Path("data/svhn.h5")  # all splits, RGB
-CHANNELS = Path("data/channels")  # one file a component
+CHANNELS = Path("data/channels")  # one file a colour channel
+JUDGE = Path("judge")
+CLASSIFIER = JUDGE / "classifier.safetensors"  # where the model is conditional
 MODELS = Path("models")
 TRAIN_METRICS = Path("metrics/train.json")
 TEST_METRICS = Path("metrics/test.json")
@@ -25,15 +27,26 @@ DOWNLOADS = STATE / "downloads"  # verified files, and partial ones
 RUNS = STATE / "runs"  # checkpoints and timings, by run
 
 SPLITS = ("train", "test", "extra")
-COMPONENTS = ("red", "green", "blue")  # in the order of the image's channels
+COLOURS = ("red", "green", "blue")  # in the order of the image's channels
+JOINT = "rgb"
 
 
 def raw(split: str) -> Path:
     return RAW / f"{split}_32x32.mat"
 
 
-def channel(component: str) -> Path:
-    return CHANNELS / f"{component}.h5"
+def components(channels: str) -> tuple[str, ...]:
+    """What a model each is fitted to, by model.channels: every colour, or all three at once."""
+    return COLOURS if channels == "separate" else (JOINT,)
+
+
+def colours(component: str) -> tuple[str, ...]:
+    """The colour channels that a component is made of."""
+    return COLOURS if component == JOINT else (component,)
+
+
+def channel(colour: str) -> Path:
+    return CHANNELS / f"{colour}.h5"
 
 
 def model(component: str) -> Path:

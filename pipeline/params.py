@@ -1,18 +1,23 @@
 """params.yaml, read strictly: every key must be there, be known, and have the right type and range."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pydantic.dataclasses
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
 
-from pipeline import layout
+from pipeline import files, layout
 from pipeline.errors import PipelineError
 from vae.config import ModelConfig, TrainConfig
+
+Changes = Mapping[str, Mapping[str, Any]]  # parameters by section
 
 SYNTHETIC = "synthetic"
 # Of an image, in pixels: SSIM's window needs the least, and a model's memory sets the most.
@@ -112,6 +117,28 @@ def load(path: Path = layout.PARAMS) -> Any:
         line = f" line {where.line + 1}:" if where else ""
         problem = getattr(error, "problem", None) or "not text in UTF-8"
         raise PipelineError(f"{path}:{line} not valid YAML: {problem}") from None
+
+
+def change(path: Path, changes: Changes) -> None:
+    """Set parameters of a params.yaml; its comments and order stay."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    values = yaml.load(path)
+    for section, keys in changes.items():
+        for key, value in keys.items():
+            values[section][key] = in_a_line(value)
+    text = StringIO()
+    yaml.dump(values, text)
+    files.write_text(path, text.getvalue())
+
+
+def in_a_line(value: Any) -> Any:
+    """A list as `[500, 500]`, not an item a line."""
+    if not isinstance(value, list | tuple):
+        return value
+    sequence = CommentedSeq(value)
+    sequence.fa.set_flow_style()
+    return sequence
 
 
 def check(values: Any, path: Path = layout.PARAMS) -> Params:

@@ -21,7 +21,7 @@ console = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def bar(title: str, total: int, unit: Literal["images", "bytes"]) -> Iterator[Callable[[int], None]]:
+def bar(title: str, total: int, unit: Literal["images", "bytes", "steps"]) -> Iterator[Callable[[int], None]]:
     """Yield a function that is called with the amount that was done; say so when all is done."""
     amount: list[ProgressColumn] = (
         [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else [MofNCompleteColumn()]

@@ -6,7 +6,7 @@ changed mathematics never goes on from a stale checkpoint, and an unchanged expe
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,25 +16,22 @@ import numpy as np
 import vae
 from pipeline import layout, locks
 from pipeline.errors import PipelineError
+from pipeline.images import Images
 from vae.config import ModelConfig, TrainConfig
 
-# Epochs are no part of the name: raising them goes on from where the run stopped.
-NOT_SHAPING = {"epochs"}
 
-
-def run_hash(
-    images: Mapping[str, np.ndarray],
-    validation: Mapping[str, np.ndarray],
-    model: ModelConfig,
-    train: TrainConfig,
-) -> str:
-    """16 hexadecimal digits, a function of the pixels, the parameters and the source of `vae`."""
+def run_hash(training: Images, held_out: Images, model: ModelConfig, train: TrainConfig) -> str:
+    """16 hexadecimal digits, a function of the images, the parameters and the source of `vae`."""
     digest = hashlib.blake2b(digest_size=8)
-    for name, arrays in (("train", images), ("validation", validation)):
-        for component, pixels in arrays.items():
-            digest.update(f"{name} {component} {pixels.shape}".encode())
-            digest.update(np.ascontiguousarray(pixels).data)
-    shaping = {k: v for k, v in asdict(train).items() if k not in NOT_SHAPING}
+    for name, images in (("train", training), ("validation", held_out)):
+        arrays = images.pixels | ({"labels": images.told()} if model.conditional else {})
+        for component, array in arrays.items():
+            digest.update(f"{name} {component} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    shaping = asdict(train)
+    if not train.epochs_shape_it:
+        # Raising them goes on from where the run stopped.
+        del shaping["epochs"]
     digest.update(json.dumps([asdict(model), shaping], sort_keys=True).encode())
     for source in sorted(Path(vae.__file__).parent.glob("*.py")):
         digest.update(source.name.encode())

@@ -19,16 +19,37 @@ from pipeline import placement
 from pipeline.board import Notice
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PipelineError
-from vae.config import ModelConfig, TrainConfig
+from vae.config import ModelConfig, Sizes, TrainConfig
 from vae.fit import CostNotFinite, Epoch, fit
-from vae.modelfile import ModelFileError
 from vae.stack import State, initial_state
 from vae.step import Shard
+from vae.tensorfile import ModelFileError
 
 NOTICE_SECONDS = 0.2  # between notices of a component: no display is faster
 
 # What would happen again at every try, so the driver is told and nothing is retried.
 FINAL = (CostNotFinite, PipelineError, ModelFileError)
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One split, as ranks get it."""
+
+    pixels: dict[str, ray.ObjectRef]  # by component, (N, D) uint8
+    labels: np.ndarray | None  # (N,), where the model is told them
+
+    def stack(self, components: tuple[str, ...]) -> torch.Tensor:
+        """(C, N, D) uint8. A stack of one is the node's shared copy, without copying."""
+        arrays: list[np.ndarray] = ray.get([self.pixels[component] for component in components])
+        with warnings.catch_warnings():
+            # Ray's arrays are read-only, and nothing here writes to them.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            tensors = [torch.from_numpy(array) for array in arrays]
+        return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
+
+    def told(self) -> torch.Tensor | None:
+        """The labels, (N,) int64."""
+        return None if self.labels is None else torch.from_numpy(self.labels.astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -39,11 +60,10 @@ class Job:
     storage: str
     mark: str  # what the driver left in the storage
     components: tuple[str, ...]
-    pixels: int  # of an image
+    sizes: Sizes
     model: ModelConfig
     train: TrainConfig
-    images: dict[str, ray.ObjectRef]  # by component, (N, D) uint8
-    validation: dict[str, ray.ObjectRef]  # by component, (V, D) uint8; empty if there is none
+    splits: dict[str, Handed]  # train, and validation if there is one
     checkpoint_seconds: float  # between two checkpoints, or one epoch where that is longer
     board: Any  # BoardActor's handle
 
@@ -74,13 +94,18 @@ def _train(job: Job) -> None:
     done = _agree(checkpoints.latest() if rank == 0 else 0)
     if rank == 0:
         job.board.started.remote(done + 1)
-    states = [_state(job, checkpoints, done, component) for component in share.components]
-    images = _pixels(job.images, share.components)
+    training, held_out = job.splits["train"], job.splits.get("validation")
+    images = training.stack(share.components)
+    states = [
+        _state(job, checkpoints, done, component, images[c]) for c, component in enumerate(share.components)
+    ]
     epochs = fit(
         images,
         states,
         job.train,
-        validation_CND=_pixels(job.validation, share.components) if job.validation else None,
+        labels_N=training.told(),
+        validation_CND=held_out.stack(share.components) if held_out else None,
+        validation_labels_N=held_out.told() if held_out else None,
         device=device,
         shard=shard,
     )
@@ -130,20 +155,10 @@ def _follow(
             epoch_started = time.monotonic()
 
 
-def _state(job: Job, checkpoints: Checkpoints, epoch: int, component: str) -> State:
+def _state(job: Job, checkpoints: Checkpoints, epoch: int, component: str, images_ND: torch.Tensor) -> State:
     if epoch:
         return checkpoints.load(epoch, component)
-    return initial_state(component, job.pixels, job.model, job.train.seed)
-
-
-def _pixels(references: dict[str, ray.ObjectRef], components: tuple[str, ...]) -> torch.Tensor:
-    """(C, N, D) uint8. A stack of one is the node's shared copy, without copying."""
-    arrays: list[np.ndarray] = ray.get([references[component] for component in components])
-    with warnings.catch_warnings():
-        # Ray's arrays are read-only, and nothing here writes to them.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        tensors = [torch.from_numpy(array) for array in arrays]
-    return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
+    return initial_state(component, images_ND, job.sizes, job.model, job.train.seed)
 
 
 def _replica_group(plan: placement.Plan, rank: int) -> dist.ProcessGroup | None:

@@ -7,9 +7,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
 
 import pipeline
 import vae
@@ -19,17 +16,15 @@ from pipeline.errors import PipelineError
 # What a workspace is made of, and what the checkout itself is: DVC's stages, parameters and settings.
 TEMPLATE = ("dvc.yaml", "params.yaml", ".dvcignore", ".dvc/config", ".dvc/plots/components.json")
 
-Changes = Mapping[str, Mapping[str, Any]]  # parameters by section
-
 # A minute on two cores, and enough to see the models learn.
-DEMO: Changes = {
+DEMO: params.Changes = {
     "data": {"source": params.SYNTHETIC},
     "synthetic": {"train": 8000, "test": 2000},
     "train": {"epochs": 12},
 }
 
 
-def create(folder: Path, changes: Changes | None = None, *, git: bool | None = None) -> None:
+def create(folder: Path, changes: params.Changes | None = None, *, git: bool | None = None) -> None:
     """Make a workspace with the default parameters, some of them changed.
 
     `git` says whether DVC may look for a git repository around it; by default, whether there is one.
@@ -49,11 +44,11 @@ def create(folder: Path, changes: Changes | None = None, *, git: bool | None = N
         for package in (vae, pipeline):
             home = Path(str(package.__file__)).resolve().parent
             (part / home.name).symlink_to(home, target_is_directory=True)
-        (part / ".gitignore").write_text("/data\n/models\n/reconstructions\n/report\n/.vaepipe\n")
+        (part / ".gitignore").write_text("/data\n/judge\n/models\n/reconstructions\n/report\n/.vaepipe\n")
         if not (_in_git(folder) if git is None else git):
             _without_git(part / ".dvc/config")
         if changes:
-            _change(part / layout.PARAMS, changes)
+            params.change(part / layout.PARAMS, changes)
 
 
 def demo(folder: Path) -> Path:
@@ -78,17 +73,6 @@ def _template() -> Path:
     package = Path(str(pipeline.__file__)).resolve().parent
     packed = package / "template"
     return packed if packed.exists() else package.parent
-
-
-def _change(path: Path, changes: Changes) -> None:
-    """Set parameters, comments and order kept."""
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    values = yaml.load(path)
-    for section, keys in changes.items():
-        values[section].update(keys)
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(values, file)
 
 
 def _without_git(config: Path) -> None:

@@ -22,15 +22,23 @@ from pathlib import Path
 
 import psutil
 
-from pipeline import layout, workspace
+from pipeline import layout, params, workspace
 
-SMALL: workspace.Changes = {
+SMALL: params.Changes = {
     "data": {"source": "synthetic", "validation": 0.1},
     "synthetic": {"train": 1000, "test": 200},
     "model": {"latent": 5, "hidden": [50, 50]},
     "train": {"epochs": 15, "batch_size": 50},
 }
-OUTS = (layout.RAW, layout.IMAGES, layout.CHANNELS, layout.MODELS, layout.TRAIN_METRICS, layout.TEST_METRICS)
+OUTS = (
+    layout.RAW,
+    layout.IMAGES,
+    layout.CHANNELS,
+    layout.JUDGE,
+    layout.MODELS,
+    layout.TRAIN_METRICS,
+    layout.TEST_METRICS,
+)
 OUTS += (layout.HISTORY, layout.RECONSTRUCTIONS, layout.REPORT)
 PATIENCE = 180  # seconds that a `dvc repro` may take
 TRIES = 5  # of `dvc repro` after a kill: an orphan may hold the run for a while

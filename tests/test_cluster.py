@@ -174,7 +174,7 @@ def test_what_git_ignores_stays_at_home(cluster: dict[str, Any]) -> None:
 
 def test_what_a_run_needs_is_copied(cluster: dict[str, Any]) -> None:
     assert cluster["file_mounts"][CHECKOUT] == "."
-    outs = {"data", "models", "reconstructions", "report"}
+    outs = {"data", "judge", "models", "reconstructions", "report"}
     needed = {".git/HEAD", ".dvc/config", ".dvcignore", "dvc.yaml", "dvc.lock", "params.yaml"}
     needed |= {"pyproject.toml", "requirements.txt", "README.md", "LICENSE"}
     for room in ("vae", "pipeline"):

@@ -12,10 +12,12 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from conftest import ROOT
+from models import model, square, train
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -27,13 +29,13 @@ from pipeline.doctor import checks, machine, needs, source, speed, visit
 from pipeline.doctor.checks import Answer, Finding
 from pipeline.doctor.speed import Gpu, Result
 from pipeline.store import Provenance, create
-from vae.config import ModelConfig, TrainConfig
+from vae.config import Sizes
 from vae.model import VAE
 from vae.stack import State
 
 GB = 10**9
-MODEL = ModelConfig(latent=3, hidden=(20, 10), activation="softplus")
-TRAIN = TrainConfig(epochs=50, batch_size=100, learning_rate=0.001, seed=0, precision="fp32")
+MODEL = model(latent=3, hidden=(20, 10))
+TRAIN = train()
 SIZE = needs.Experiment({"train": 1000, "test": 200}, 32, 3_000_000, validation=0.05, guessed=False)
 H200 = Gpu("NVIDIA H200", 150 * GB)
 
@@ -163,9 +165,26 @@ def test_summary() -> None:
     assert checks.summary([home, problem, problem, warning]) == "Not ready: 2 problems and 1 warning."
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"shortcut": True, "centred": True, "likelihood": "gaussian", "calibrated": True},
+        {"channels": "joint", "conditional": True},
+        {"architecture": "conv", "hidden": (6, 5, 4)},
+        {"architecture": "conv", "hidden": (6,), "channels": "joint", "conditional": True, "centred": True},
+    ],
+)
+def test_parameters_are_counted_as_the_model_has_them(changes: dict[str, Any]) -> None:
+    config = model(latent=3, **({"hidden": (20, 10)} | changes))
+    sizes = SIZE.sizes(config)
+    assert needs.parameters(config, sizes) == sum(p.numel() for p in VAE(1, sizes, config).parameters())
+    odd = Sizes((sizes.image[0], 13, 9), sizes.classes)
+    assert needs.parameters(config, odd) == sum(p.numel() for p in VAE(1, odd, config).parameters())
+
+
 def test_needs_are_those_of_the_model_and_the_files(workspace: Path) -> None:
-    numbers = sum(parameter.numel() for parameter in VAE(1, 1024, MODEL).parameters())
-    assert needs.weights(MODEL, 1024) == numbers
+    numbers = needs.parameters(MODEL, square(32))
     with create(Path("svhn.h5")) as file:
         for split, count in SIZE.images.items():
             shape = (count, 3, 32, 32)
@@ -295,7 +314,7 @@ def test_own_pictures_need_no_mat_files(workspace: Path) -> None:
 
 def test_the_engine_is_measured_in_processes_of_its_own(workspace: Path) -> None:
     Path("torch.py").write_text("raise ImportError('not this one')")
-    results, trouble = machine.measure(speed.Job(MODEL, TRAIN, 64, 0.02, first=True), 1)
+    results, trouble = machine.measure(speed.Job(MODEL, TRAIN, square(8), 0.02, first=True), 1)
     assert trouble == ""
     assert results[0].images_per_second > 0
     assert len(results[0].gpus) == torch.cuda.device_count()
@@ -309,7 +328,7 @@ def test_speed_is_epochs_by_the_clock_without_the_first(
     threads, stacks = [], []
 
     def fit(
-        images_CND: torch.Tensor, states: list[State], config: TrainConfig, *, device: str
+        images_CND: torch.Tensor, states: list[State], config: object, *, labels_N: object, device: str
     ) -> Iterator[None]:
         stacks.append((len(images_CND), len(states), device))
         time.sleep(0.05)
@@ -324,7 +343,7 @@ def test_speed_is_epochs_by_the_clock_without_the_first(
         torch.cuda, "get_device_properties", lambda i: SimpleNamespace(name="G", total_memory=1)
     )
     device, images = ("cuda", 20_000) if gpus else ("cpu", 2_000)
-    job = speed.Job(MODEL, TRAIN, 64, 0.1, first=True)
+    job = speed.Job(MODEL, TRAIN, square(8), 0.1, first=True)
     result = speed.measure(job)
     assert (threads, stacks) == ([1], [(models, models, device)])
     assert (result.device, result.stack, len(result.gpus)) == (device, models, gpus)
@@ -339,7 +358,10 @@ def test_speed_is_epochs_by_the_clock_without_the_first(
 def test_an_engine_that_does_not_run_is_named_by_its_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = "import sys; sys.exit('first\\nlibcudart is missing')"
     monkeypatch.setattr(machine, "ENGINE", [sys.executable, "-c", broken])
-    assert machine.measure(speed.Job(MODEL, TRAIN, 64, 0.02, first=True), 2) == ([], "libcudart is missing")
+    assert machine.measure(speed.Job(MODEL, TRAIN, square(8), 0.02, first=True), 2) == (
+        [],
+        "libcudart is missing",
+    )
 
 
 @pytest.fixture

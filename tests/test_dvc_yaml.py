@@ -17,13 +17,15 @@ READS = {
     "download": set(),
     "convert": {layout.RAW},
     "split": {layout.IMAGES},
+    "judge": {layout.CHANNELS},
     "train": {layout.CHANNELS},
-    "merge": {layout.CHANNELS, layout.MODELS, layout.HISTORY},
+    "merge": {layout.CHANNELS, layout.JUDGE, layout.MODELS, layout.HISTORY},
 }
 WRITES = {
     "download": {layout.RAW},
     "convert": {layout.IMAGES},
     "split": {layout.CHANNELS},
+    "judge": {layout.JUDGE},
     "train": {layout.MODELS, layout.TRAIN_METRICS, layout.HISTORY},
     "merge": {layout.RECONSTRUCTIONS.parent, layout.REPORT.parent, layout.TEST_METRICS},
 }
@@ -34,7 +36,7 @@ def names(entries: list[Any]) -> set[Path]:
 
 
 def test_stages_are_the_commands() -> None:
-    assert list(STAGES) == ["download", "convert", "split", "train", "merge"]
+    assert list(STAGES) == ["download", "convert", "split", "judge", "train", "merge"]
     assert all(stage["cmd"] == f"vaepipe {name}" for name, stage in STAGES.items())
 
 

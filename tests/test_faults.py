@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +16,23 @@ import pytest
 import torch
 from conftest import ROOT, Vaepipe
 from imports import modules
-from test_fit import TRAIN, fresh, images, last
+from models import model, square, start
+from test_fit import TRAIN, fresh, last
+from test_fit import images as stacked
 
-from pipeline import layout, params, runs, store
+from pipeline import images, layout, params, runs, store
 from pipeline import workspace as workspaces
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PipelineError
 from pipeline.ray_session import Session
 from pipeline.stages import convert, merge, split
 from pipeline.stages import train as train_stage
-from vae.config import ModelConfig
+from vae.config import Sizes
 from vae.fit import fit
 from vae.modelfile import save_model
 from vae.stack import initial_state
 
+TINY = model(latent=2, hidden=(4,), activation="relu")
 KILLED_AT_THE_FIRST_BLOCK = """
 import contextlib, os, signal
 from pipeline import store
@@ -89,7 +93,7 @@ def test_a_full_disk_is_named_and_left_as_it_was(
 
 def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(small_disk: Path) -> None:
     checkpoints = Checkpoints(str(small_disk), "run", ("red",))
-    [state] = last(fit(images("red"), fresh("red"), TRAIN))
+    [state] = last(fit(stacked("red"), fresh("red"), TRAIN))
     checkpoints.save(state)
     room = os.statvfs(small_disk)
     (small_disk / "filler").write_bytes(b"x" * (room.f_bavail * room.f_frsize - 4096))
@@ -106,8 +110,8 @@ def merged(raw: Path) -> Path:
     convert.run()
     split.run()
     layout.MODELS.mkdir()
-    for component in layout.COMPONENTS:
-        save_model(layout.model(component), initial_state(component, 1024, ModelConfig(2, (4,), "relu"), 0))
+    for component in layout.COLOURS:
+        save_model(layout.model(component), start(component, square(32), TINY))
     layout.HISTORY.parent.mkdir()
     layout.HISTORY.write_text("epoch,component,split,cost,reconstruction,kl\n")
     return raw
@@ -117,8 +121,10 @@ def test_models_that_are_not_there_damaged_or_of_another_shape(merged: Path) -> 
     read = params.read(ROOT / "params.yaml")
     green = layout.model("green")
     whole = green.read_bytes()
-    save_model(green, initial_state("green", 400, ModelConfig(2, (4,), "relu"), 0))
-    with pytest.raises(PipelineError, match=r"green.safetensors: a model of 400 pixels, but the images have"):
+    save_model(green, start("green", square(20), TINY))
+    with pytest.raises(
+        PipelineError, match=r"green.safetensors: a model of 1x20x20, but the images are 1x32x32"
+    ):
         merge.run(read)
     green.write_bytes(whole[:-7])
     with pytest.raises(PipelineError, match=r"green.safetensors: not a vaepipe model file, or damaged"):
@@ -146,22 +152,22 @@ def test_channel_files_that_do_not_fit_each_other(merged: Path) -> None:
             dataset[:] = 0
     said = r"blue.h5: images of \(\d+, 32, 32\), but data/channels/red.h5 has .*delete data/channels"
     with pytest.raises(PipelineError, match=said):
-        train_stage.read_pixels(layout.COMPONENTS, 0.0)
+        images.training(layout.COLOURS, 0.0)
     with pytest.raises(PipelineError, match=said):
         merge.run(params.read(ROOT / "params.yaml"))
 
 
 def test_a_channel_file_without_training_images(merged: Path) -> None:
-    for component in layout.COMPONENTS:
+    for component in layout.COLOURS:
         with store.create(layout.channel(component)) as file:
             file.create("test", (3, 32, 32), np.zeros(3, np.uint8))
     with pytest.raises(PipelineError, match=r"red.h5: no split train; found test; run `dvc repro split`"):
-        train_stage.read_pixels(layout.COMPONENTS, 0.0)
+        images.training(layout.COLOURS, 0.0)
 
 
 def test_fewer_images_than_a_batch(merged: Path) -> None:
     read = params.read(ROOT / "params.yaml")
-    config = params.TrainConfig(1, 500, 0.001, 0, "fp32")
+    config = replace(read.train, batch_size=500)
     with pytest.raises(PipelineError, match=r"train.batch_size is 500, more than the 200 training images"):
         train_stage.run(0.0, read.model, config, train_stage.Machines())
     assert not layout.RUNS.exists()
@@ -178,10 +184,10 @@ def test_storage_that_cannot_be_written_is_refused_before_ray_starts(merged: Pat
 def test_a_longer_run_is_left_alone_when_fewer_epochs_are_asked_for(tmp_path: Path) -> None:
     """Lowering train.epochs starts a run of its own; the long one is there when they are raised again."""
     both = ("red", "green", "blue")
-    for epoch in fit(images(*both), fresh(*both), TRAIN):
+    for epoch in fit(stacked(*both), fresh(*both), TRAIN):
         for state in epoch.states():
             Checkpoints(str(tmp_path), "abc", both).save(state)
-    chosen = {epochs: train_stage._choose(str(tmp_path), "abc", epochs) for epochs in (2, 4, 9)}
+    chosen = {epochs: train_stage._choose(str(tmp_path), "abc", both, epochs) for epochs in (2, 4, 9)}
     assert [chosen[epochs].run for epochs in (2, 4, 9)] == ["abc-2-epochs", "abc", "abc"]
     assert [chosen[epochs].latest() for epochs in (2, 4, 9)] == [0, 4, 4]
 
@@ -204,7 +210,7 @@ def test_nothing_from_a_disk_becomes_code(what: str) -> None:
 
 # Real Ray from here on.
 
-LONG: workspaces.Changes = {
+LONG: params.Changes = {
     "data": {"source": "synthetic", "validation": 0.1},
     "synthetic": {"train": 600, "test": 60},
     "model": {"latent": 5, "hidden": [40, 30]},
@@ -212,7 +218,7 @@ LONG: workspaces.Changes = {
 }
 
 
-def prepare(folder: Path, vaepipe: Vaepipe, changes: workspaces.Changes) -> None:
+def prepare(folder: Path, vaepipe: Vaepipe, changes: params.Changes) -> None:
     """A workspace in which train is next; the working directory."""
     workspaces.create(folder, changes)
     os.chdir(folder)
@@ -271,13 +277,16 @@ def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path, vaepip
     assert int(resumed[1]) >= kept
 
     read = params.read()
-    pixels = train_stage.read_pixels(layout.COMPONENTS, 0.1)
+    training, held_out = images.training(layout.COLOURS, 0.1)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     for stack in (("red", "green"), ("blue",)):
-        states = [initial_state(c, 1024, read.model, read.train.seed) for c in stack]
-        arrays = torch.stack([torch.from_numpy(pixels.train[c]) for c in stack])
-        held = torch.stack([torch.from_numpy(pixels.validation[c]) for c in stack])
+        arrays = torch.stack([torch.from_numpy(training.pixels[c]) for c in stack])
+        held = torch.stack([torch.from_numpy(held_out.pixels[c]) for c in stack])
+        states = [
+            initial_state(c, x, Sizes((1, 32, 32)), read.model, read.train.seed)
+            for c, x in zip(stack, arrays, strict=True)
+        ]
         *_, end = fit(arrays, states, read.train, validation_CND=held)
         for state in end.states():
             save_model(workspace / "undisturbed", state)

@@ -7,9 +7,11 @@ from conftest import ROOT
 
 from pipeline import params
 from pipeline.errors import PipelineError
+from vae.config import PAPER_MODEL, PAPER_TRAIN
 
 DEFAULTS = params.load(ROOT / "params.yaml")
 MISSING = object()
+MODEL_KEYS = ", ".join(DEFAULTS["model"])
 
 
 def changed(key: str, value: Any) -> Any:
@@ -27,8 +29,9 @@ def changed(key: str, value: Any) -> Any:
 
 def test_defaults_are_the_papers() -> None:
     read = params.read(ROOT / "params.yaml")
-    assert (read.model.latent, read.model.hidden, read.model.activation) == (20, (500, 500), "softplus")
-    assert (read.train.epochs, read.train.batch_size, read.train.learning_rate) == (50, 100, 0.001)
+    assert (read.model, read.train) == (PAPER_MODEL, PAPER_TRAIN)
+    assert (PAPER_MODEL.latent, PAPER_MODEL.hidden, PAPER_MODEL.activation) == (20, (500, 500), "softplus")
+    assert (PAPER_TRAIN.epochs, PAPER_TRAIN.batch_size, PAPER_TRAIN.learning_rate) == (50, 100, 0.001)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,18 @@ def test_defaults_are_the_papers() -> None:
         ("model.hidden", 500, "model.hidden is 500, but must be a list"),
         ("model.hidden", ["a"], 'model.hidden.0 is "a", but must be a whole number'),
         ("model.activation", "swish", "allowed: 'softplus', 'tanh', 'sigmoid', 'relu', 'gelu' or 'silu'"),
+        ("model.channels", "grey", "model.channels is \"grey\"; allowed: 'separate' or 'joint'"),
+        ("model.architecture", "unet", "model.architecture is \"unet\"; allowed: 'mlp' or 'conv'"),
+        ("model.likelihood", "normal", "allowed: 'bernoulli', 'continuous_bernoulli' or 'gaussian'"),
+        ("model.centred", "yes", 'model.centred is "yes", but must be true or false'),
+        ("model.shortcut", 1, "model.shortcut is 1, but must be true or false"),
+        ("model.calibrated", None, "model.calibrated is null, but must be true or false"),
+        ("model.conditional", True, "is true, but must be false unless model.channels is joint"),
+        ("train.warmup", -1, "train.warmup is -1, but must be 0 or more"),
+        ("train.kl_warmup", 0.3, "train.kl_warmup is 0.3, but must be a whole number"),
+        ("train.decay", "linear", "train.decay is \"linear\"; allowed: 'none' or 'cosine'"),
+        ("train.samples", 0, "train.samples is 0, but must be at least 1"),
+        ("train.shift", 9, "train.shift is 9, but must be from 0 to 8"),
         ("train.epochs", 0, "train.epochs is 0, but must be at least 1"),
         ("train.batch_size", -100, "train.batch_size is -100, but must be at least 1"),
         ("train.learning_rate", "1e-3", "(in YAML, a number stands without quotes)"),
@@ -64,11 +79,11 @@ def test_defaults_are_the_papers() -> None:
         ("train.seed", -1, "train.seed is -1, but must be 0 or more"),
         ("train.precision", "fp16", "train.precision is \"fp16\"; allowed: 'fp32', 'tf32' or 'bf16'"),
         ("merge.images", 0, "merge.images is 0, but must be from 1 to 1000"),
-        ("model.latnet", 20, "model.latnet is unknown; allowed there: latent, hidden, activation"),
+        ("model.latnet", 20, f"model.latnet is unknown; allowed there: {MODEL_KEYS}"),
         ("optimizer", "sgd", "optimizer is unknown; allowed there: data, synthetic, model, train, merge"),
         ("model.latent", MISSING, "model.latent is missing"),
         ("train", MISSING, "train is missing"),
-        ("model", None, "model must be a section with the keys latent, hidden, activation"),
+        ("model", None, f"model must be a section with the keys {MODEL_KEYS}"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(key: str, value: Any, said: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, Vaepipe
+from models import model, square, start
 from PIL import Image
 
 from pipeline import layout, params, store
@@ -20,9 +21,7 @@ from pipeline.data import folder, npzfile, pictures, shares
 from pipeline.errors import PipelineError
 from pipeline.params import SyntheticConfig
 from pipeline.stages import convert, download, merge, split
-from vae.config import ModelConfig
 from vae.modelfile import save_model
-from vae.stack import initial_state
 
 UNUSED = SyntheticConfig(1, 1, 1, 0)
 Sets = dict[str, tuple[np.ndarray, np.ndarray | None]]
@@ -45,7 +44,7 @@ def get(source: str, size: int | None = None, test: float = 0.2) -> Sets:
     split.run()
     with store.read(layout.IMAGES, dimensions=4) as splits:
         sets = {name: (s.images[:], s.labels) for name, s in splits.items()}
-    for c, component in enumerate(layout.COMPONENTS):
+    for c, component in enumerate(layout.COLOURS):
         with store.read(layout.channel(component), dimensions=3) as splits:
             for name, (images, labels) in sets.items():
                 assert np.array_equal(splits[name].images[:], images[:, c])
@@ -132,8 +131,8 @@ def test_classes_are_shared_fairly_in_every_stretch() -> None:
     labels = np.repeat([0, 1, 2], [600, 300, 100])
     order = shares.mixed(labels)
     assert sorted(order) == list(range(1000))
-    for start in range(0, 1000, 50):
-        counts = np.bincount(labels[order[start : start + 50]], minlength=3)
+    for first in range(0, 1000, 50):
+        counts = np.bincount(labels[order[first : first + 50]], minlength=3)
         assert np.abs(counts - [30, 15, 5]).max() <= 1
     for label in range(3):
         assert np.all(np.diff(order[labels[order] == label]) > 0)  # as it was
@@ -472,15 +471,15 @@ def test_the_report_of_own_images(workspace: Path, size: int, labelled: bool) ->
     for i in range(15):
         draw(workspace / (f"own/<i>{i % 2}/{i}.png" if labelled else f"own/{i}.png"), noise(size, size, 3))
     get("own", size)
-    model = ModelConfig(latent=2, hidden=(4,), activation="relu")
+    config = model(latent=2, hidden=(4,), activation="relu")
     layout.MODELS.mkdir()
     layout.HISTORY.parent.mkdir()
-    rows = [f"1,{component},train,700,690,10\n" for component in layout.COMPONENTS]
+    rows = [f"1,{component},train,700,690,10\n" for component in layout.COLOURS]
     layout.HISTORY.write_text("".join(["epoch,component,split,cost,reconstruction,kl\n", *rows]))
-    for component in layout.COMPONENTS:
-        save_model(layout.model(component), initial_state(component, size * size, model, seed=0))
+    for component in layout.COLOURS:
+        save_model(layout.model(component), start(component, square(size), config))
     read = params.read(ROOT / "params.yaml")
-    merge.run(replace(read, data=replace(read.data, source="own", size=None)))
+    merge.run(replace(read, model=config, data=replace(read.data, source="own", size=None)))
     with store.read(layout.RECONSTRUCTIONS, dimensions=4) as splits:
         assert splits["test"].shape == (3, 3, size, size)
         assert (splits["test"].labels is not None) == labelled
@@ -494,4 +493,4 @@ def test_the_report_of_own_images(workspace: Path, size: int, labelled: bool) ->
     [band, *_] = re.findall(r"data:image/png;base64,([^\"]+)", html)
     scale = {32: 2, 20: 4}[size]
     with Image.open(io.BytesIO(base64.b64decode(band))) as picture:
-        assert picture.size == (scale * (16 * (size + 2) - 2), scale * (2 * (size + 2) - 2))
+        assert picture.size == (scale * (8 * (size + 2) - 2), scale * (3 * (size + 2) - 2))

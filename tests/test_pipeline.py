@@ -69,14 +69,12 @@ def test_the_outs_fit_each_other(small: Path) -> None:
     assert rebuilt.shape == (120, 3, 32, 32)
     metrics = json.loads((small / layout.TEST_METRICS).read_text())
     assert set(metrics) == {"red", "green", "blue", "rgb"}
-    for c, component in enumerate(layout.COMPONENTS):
+    for c, component in enumerate(layout.COLOURS):
         error = ((rebuilt[:, c].astype(float) - images[:, c]) / 255) ** 2
         # Rounding to bytes moves it a little.
         assert metrics[component]["mse"] == pytest.approx(error.mean(), rel=0.01)
         assert metrics[component]["cost"] > metrics[component]["floor"]
-    assert metrics["rgb"]["cost"] == pytest.approx(
-        sum(metrics[c]["cost"] for c in layout.COMPONENTS), rel=1e-5
-    )
+    assert metrics["rgb"]["cost"] == pytest.approx(sum(metrics[c]["cost"] for c in layout.COLOURS), rel=1e-5)
     training = json.loads((small / layout.TRAIN_METRICS).read_text())
     assert training["red"]["validation"]["floor"] != training["red"]["floor"]
     rows = (small / layout.HISTORY).read_text().splitlines()
@@ -85,8 +83,8 @@ def test_the_outs_fit_each_other(small: Path) -> None:
 
 def test_the_models_are_those_of_one_process(small: Path) -> None:
     """Ray, two ranks and a stack of two against plain `fit` of green alone."""
-    from pipeline import params
-    from pipeline.stages.train import read_pixels
+    from pipeline import images, params
+    from vae.config import Sizes
     from vae.fit import fit
     from vae.stack import initial_state
 
@@ -94,12 +92,13 @@ def test_the_models_are_those_of_one_process(small: Path) -> None:
     before = Path.cwd()
     os.chdir(small)
     try:
-        pixels = read_pixels(["green"], 0.1).train["green"]
+        training, _ = images.training(["green"], 0.1)
     finally:
         os.chdir(before)
+    pixels = torch.from_numpy(training.pixels["green"])
     assert pixels.shape == (540, 1024)
-    state = initial_state("green", 1024, read.model, read.train.seed)
-    [expected] = [e.states() for e in fit(torch.from_numpy(pixels)[None], [state], read.train)][-1]
+    state = initial_state("green", pixels, Sizes((1, 32, 32)), read.model, read.train.seed)
+    [expected] = [e.states() for e in fit(pixels[None], [state], read.train)][-1]
     with safe_open(small / layout.model("green"), "pt") as file:
         for name, weight in expected.weights.items():
             distance = (file.get_tensor(name) - weight).norm() / weight.norm()
@@ -118,11 +117,11 @@ def test_nothing_runs_twice(small: Path) -> None:
 
 def test_a_finished_run_is_gone_on_with_not_repeated(small: Path) -> None:
     """What DVC has lost, the run's checkpoints bring back, to the byte, without starting Ray."""
-    before = {c: (small / layout.model(c)).read_bytes() for c in layout.COMPONENTS}
+    before = {c: (small / layout.model(c)).read_bytes() for c in layout.COLOURS}
     done = dvc("repro", "--force", "--single-item", "--no-run-cache", "train", cwd=small)
     assert ran(done) == ["train"]
     assert "is at epoch 3 already: nothing to train" in done.stderr
-    assert {c: (small / layout.model(c)).read_bytes() for c in layout.COMPONENTS} == before
+    assert {c: (small / layout.model(c)).read_bytes() for c in layout.COLOURS} == before
 
 
 def test_a_change_reruns_what_it_shapes(small: Path, tmp_path: Path) -> None:
@@ -143,7 +142,7 @@ def test_a_change_reruns_what_it_shapes(small: Path, tmp_path: Path) -> None:
     for old, new, stages in (
         ("latent: 5", "latent: 6", ["train", "merge"]),
         ("images: 20", "images: 10", ["merge"]),
-        ("validation: 0.1", "validation: 0.2", ["train", "merge"]),
+        ("validation: 0.1", "validation: 0.2", ["judge", "train", "merge"]),
     ):
         assert old in before
         parameters.write_text(before.replace(old, new))

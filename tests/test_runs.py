@@ -7,49 +7,83 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_fit import TRAIN, fresh, images
+from test_fit import MODEL, TRAIN, fresh, images
 
 from pipeline import runs
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PipelineError
-from vae.config import ModelConfig
+from pipeline.images import Images
 from vae.fit import fit
 from vae.stack import State
 
 PIXELS = {"red": np.zeros((4, 9), np.uint8), "green": np.ones((4, 9), np.uint8)}
-MODEL = ModelConfig(4, (16,), "softplus")
+SEEN = Images(PIXELS, (3, 3), np.arange(4, dtype=np.uint8), ())
+NONE = SEEN.part(slice(0, 0))
 
 
 def test_a_run_is_named_by_all_that_shapes_its_result() -> None:
-    name = runs.run_hash(PIXELS, {}, MODEL, TRAIN)
-    assert name == runs.run_hash({c: p.copy() for c, p in PIXELS.items()}, {}, MODEL, TRAIN)
-    touched = {"red": PIXELS["red"], "green": PIXELS["green"].copy()}
+    name = runs.run_hash(SEEN, NONE, MODEL, TRAIN)
+    assert name == runs.run_hash(replace(SEEN, pixels=copied()), NONE, MODEL, TRAIN)
+    touched = copied()
     touched["green"][3, 8] = 0
     swapped = {"red": PIXELS["green"], "green": PIXELS["red"]}
     others = [
-        runs.run_hash(touched, {}, MODEL, TRAIN),
-        runs.run_hash(swapped, {}, MODEL, TRAIN),
-        runs.run_hash(PIXELS, PIXELS, MODEL, TRAIN),
+        runs.run_hash(replace(SEEN, pixels=touched), NONE, MODEL, TRAIN),
+        runs.run_hash(replace(SEEN, pixels=swapped), NONE, MODEL, TRAIN),
+        runs.run_hash(SEEN, SEEN, MODEL, TRAIN),
         *(
-            runs.run_hash(PIXELS, {}, replace(MODEL, **change), TRAIN)
-            for change in ({"latent": 5}, {"hidden": (17,)}, {"activation": "gelu"})
+            runs.run_hash(SEEN, NONE, replace(MODEL, **change), TRAIN)
+            for change in (
+                {"latent": 5},
+                {"hidden": (17,)},
+                {"activation": "gelu"},
+                {"channels": "joint"},
+                {"likelihood": "gaussian"},
+                {"centred": True},
+            )
         ),
         *(
-            runs.run_hash(PIXELS, {}, MODEL, replace(TRAIN, **change))
-            for change in ({"batch_size": 11}, {"learning_rate": 0.02}, {"seed": 1})
+            runs.run_hash(SEEN, NONE, MODEL, replace(TRAIN, **change))
+            for change in (
+                {"batch_size": 11},
+                {"learning_rate": 0.02},
+                {"seed": 1},
+                {"warmup": 1},
+                {"kl_warmup": 1},
+                {"decay": "cosine"},
+                {"samples": 2},
+            )
         ),
     ]
     assert len({name, *others}) == 1 + len(others)
-    # Raising the epochs goes on.
-    assert runs.run_hash(PIXELS, {}, MODEL, replace(TRAIN, epochs=9)) == name
+
+
+def test_epochs_name_a_run_where_they_shape_it() -> None:
+    longer = replace(TRAIN, epochs=9)
+    # Raising them goes on.
+    assert runs.run_hash(SEEN, NONE, MODEL, longer) == runs.run_hash(SEEN, NONE, MODEL, TRAIN)
+    # With a learning rate that falls until the last step, the first epochs are others.
+    falling, longer = replace(TRAIN, decay="cosine"), replace(longer, decay="cosine")
+    assert runs.run_hash(SEEN, NONE, MODEL, longer) != runs.run_hash(SEEN, NONE, MODEL, falling)
+
+
+def test_labels_name_a_run_where_the_model_is_told_them() -> None:
+    others = replace(SEEN, labels=np.ones(4, np.uint8))
+    told = replace(MODEL, channels="joint", conditional=True)
+    assert runs.run_hash(SEEN, NONE, MODEL, TRAIN) == runs.run_hash(others, NONE, MODEL, TRAIN)
+    assert runs.run_hash(SEEN, NONE, told, TRAIN) != runs.run_hash(others, NONE, told, TRAIN)
+
+
+def copied() -> dict[str, np.ndarray]:
+    return {component: pixels.copy() for component, pixels in PIXELS.items()}
 
 
 def test_a_changed_line_of_vae_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.py").write_text("x = 1")
     monkeypatch.setattr(runs.vae, "__file__", str(tmp_path / "__init__.py"))
-    before = runs.run_hash(PIXELS, {}, MODEL, TRAIN)
+    before = runs.run_hash(SEEN, NONE, MODEL, TRAIN)
     (tmp_path / "model.py").write_text("x = 2")
-    assert runs.run_hash(PIXELS, {}, MODEL, TRAIN) != before
+    assert runs.run_hash(SEEN, NONE, MODEL, TRAIN) != before
 
 
 HOLD = "from pipeline import runs\nwith runs.hold('abc'): print('held', flush=True); input()"

@@ -8,11 +8,11 @@ import pytest
 import torch
 from conftest import ROOT
 
-from pipeline import layout, params
+from pipeline import images, layout, params
 from pipeline.params import SyntheticConfig
 from pipeline.stages import convert, download, split
-from pipeline.stages.train import read_pixels
 from vae.baseline import entropy_floor
+from vae.config import Sizes
 from vae.evaluate import evaluate
 from vae.fit import fit
 from vae.stack import assemble, initial_state
@@ -32,7 +32,7 @@ def test_the_papers_model_costs_what_a_textbook_script_measured(workspace: Path)
     download.run(str(FOLDER), False, SyntheticConfig(1, 1, 1, 0))
     convert.run()
     split.run()
-    train = torch.from_numpy(read_pixels(["red"], 0.0).train["red"])[None]
+    train = torch.from_numpy(images.training(["red"], 0.0)[0].pixels["red"])[None]
     if train.shape[1] != SLICE["train"]:
         pytest.skip(f"{FOLDER} holds other images than the slice that was measured")
     from pipeline import store
@@ -44,6 +44,8 @@ def test_the_papers_model_costs_what_a_textbook_script_measured(workspace: Path)
 
     read = params.read(ROOT / "params.yaml")
     config = dataclasses.replace(read.train, epochs=10)
-    *_, last = fit(train, [initial_state("red", 1024, read.model, config.seed)], config)
+    *_, last = fit(
+        train, [initial_state("red", train[0], Sizes((1, 32, 32)), read.model, config.seed)], config
+    )
     model = assemble(last.states(), torch.device("cpu"))
     assert evaluate(model, ["red"], test, config.seed)[0].cost == pytest.approx(638.6, abs=3)

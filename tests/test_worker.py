@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_fit import TRAIN, fresh, images
+from models import row
+from test_fit import MODEL, TRAIN, fresh, images
 from torch import distributed as dist
 
 from pipeline import gang, worker
@@ -41,9 +42,7 @@ def alone(tmp_path: Path) -> Iterator[None]:
 
 def follow(folder: Path, seconds: float, board: Any) -> list[str]:
     """Fit red and green; the checkpoints that are there in the end."""
-    job = worker.Job(
-        "run", str(folder), "", SHARE.components, 20, fresh("red")[0].config, TRAIN, {}, {}, seconds, board
-    )
+    job = worker.Job("run", str(folder), "", SHARE.components, row(20), MODEL, TRAIN, {}, seconds, board)
     checkpoints = Checkpoints(str(folder), "run", SHARE.components)
     worker._follow(job, checkpoints, SHARE, fit(images("red", "green"), fresh("red", "green"), TRAIN), 60)
     return sorted(path.name for path in (folder / "run").iterdir())

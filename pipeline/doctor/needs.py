@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pipeline import layout
-from vae.config import ModelConfig
+from vae.config import ModelConfig, Sizes
 
-CHANNELS = len(layout.COMPONENTS)
+CHANNELS = len(layout.COLOURS)
 SIDE = 32  # pixels, of SVHN's crops and of generated ones
 NUMBER = 4  # bytes of a float32
 COPIES = 3  # of each weight in a checkpoint: itself and Adam's two moments
@@ -36,8 +36,13 @@ class Experiment:
 
     @property
     def pixels(self) -> int:
-        """Of one channel of an image: the inputs of a model."""
+        """Of one channel of an image."""
         return self.side**2
+
+    def sizes(self, model: ModelConfig) -> Sizes:
+        """Of each component's model; classes are taken to be the ten digits."""
+        channels = len(layout.colours(layout.components(model.channels)[0]))
+        return Sizes((channels, self.side, self.side), 10 if model.conditional else 0)
 
     @property
     def training_bytes(self) -> int:
@@ -50,28 +55,48 @@ class Experiment:
         return f"valid; {counts} images{' (if the source has as many as SVHN)' if self.guessed else ''}"
 
 
-def weights(model: ModelConfig, pixels: int) -> int:
-    """Numbers of one channel's model; both heads read the last hidden layer, one of them without a bias."""
-    inward = (pixels, *model.hidden, model.latent)
-    encoder = sum((i + 1) * o for i, o in pairwise(inward)) + inward[-2] * model.latent
-    return encoder + sum((i + 1) * o for i, o in pairwise(reversed(inward)))
+def parameters(model: ModelConfig, sizes: Sizes) -> int:
+    """Numbers that are fitted of one component's model, counted without torch, which takes long to load."""
+    (channels, height, width), pixels, latent = sizes.image, sizes.pixels, model.latent
+    hidden, outward = model.hidden, tuple(reversed(model.hidden))
+    if model.architecture == "mlp":
+        features = hidden[-1]
+        layers = [(i, o) for i, o in (*pairwise((pixels, *hidden)), *pairwise((latent, *outward, pixels)))]
+        total = sum((i + 1) * o for i, o in layers) + sizes.classes * (hidden[0] + outward[0])
+    else:
+        smallest = [-(-side // 2 ** len(hidden)) for side in (height, width)]
+        features = hidden[-1] * smallest[0] * smallest[1]
+        down = sum((16 * i + 1) * o for i, o in pairwise((channels, *hidden)))
+        up = sum((9 * i + 1) * 4 * o for i, o in pairwise((*outward, channels)))
+        residual = 2 * sum(2 * (9 * c + 1) * c for c in hidden)
+        total = (
+            down + up + residual + (latent + 1) * features + pixels + sizes.classes * (hidden[0] + features)
+        )
+    # Two heads, of which one has a bias, and their calibration; the shortcuts; the Gaussian's deviation.
+    heads = (2 * features + 1 + 2 * model.calibrated) * latent
+    return total + heads + 2 * model.shortcut * pixels * latent + (model.likelihood == "gaussian")
+
+
+def _all_parameters(size: Experiment, model: ModelConfig) -> int:
+    return parameters(model, size.sizes(model)) * len(layout.components(model.channels))
 
 
 def disk(size: Experiment, model: ModelConfig) -> dict[str, int]:
     """Bytes that a run leaves on the disk, by part. A label is a byte, and each file has its own."""
     total, image = sum(size.images.values()), CHANNELS * size.pixels
-    parameters = weights(model, size.pixels) * NUMBER * CHANNELS
+    fitted = _all_parameters(size, model) * NUMBER
     return {
         "raw": size.raw,
         "svhn.h5": total * (image + 1),
         "channels": total * (image + CHANNELS),
-        "models": parameters,
+        "models": fitted,
         "reconstructions": size.images["test"] * (image + 1),
-        "checkpoints": parameters * COPIES * EPOCHS_KEPT,
+        "checkpoints": fitted * COPIES * EPOCHS_KEPT,
     }
 
 
 def memory(size: Experiment, model: ModelConfig) -> int:
     """Bytes of a training on the CPU: the images in the driver and in the object store, and the ranks."""
-    ranks = CHANNELS * (RANK_MEMORY + 2 * weights(model, size.pixels) * NUMBER * COPIES)
+    ranks = len(layout.components(model.channels)) * RANK_MEMORY
+    ranks += 2 * _all_parameters(size, model) * NUMBER * COPIES
     return BASE_MEMORY + ranks + 2 * size.training_bytes

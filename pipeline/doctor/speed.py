@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from pipeline import layout, placement
-from vae.config import ModelConfig, TrainConfig
+from vae.config import ModelConfig, Sizes, TrainConfig
 
 # Enough epochs that the clock ends the measurement.
 ENDLESS = 100_000
@@ -27,7 +27,7 @@ class Job:
 
     model: ModelConfig
     train: TrainConfig
-    pixels: int  # of an image
+    sizes: Sizes
     seconds: float
     first: bool  # only one process measures on a GPU
 
@@ -55,8 +55,9 @@ def measure(job: Job) -> Result:
     gpus = tuple(Gpu(each.name, each.total_memory) for each in found)
     if not gpus:
         return Result("cpu", 1, _rate(job, 1, "cpu"), gpus)
-    ranks = min(len(layout.COMPONENTS), len(gpus))
-    stack = max(len(share.components) for share in placement.plan(layout.COMPONENTS, ranks).shares)
+    components = layout.components(job.model.channels)
+    ranks = min(len(components), len(gpus))
+    stack = max(len(share.components) for share in placement.plan(components, ranks).shares)
     return Result("cuda", stack, _rate(job, stack, "cuda") if job.first else 0.0, gpus)
 
 
@@ -69,12 +70,13 @@ def _rate(job: Job, stack: int, device: Literal["cpu", "cuda"]) -> float:
     # Epochs short enough for a clock of two seconds, long enough that an epoch's ends do not count.
     images = max(job.train.batch_size, 2_000 if device == "cpu" else 20_000)
     images -= images % job.train.batch_size
-    pixels = torch.randint(0, 256, (stack, images, job.pixels), dtype=torch.uint8)
-    states = [initial_state(str(c), job.pixels, job.model, seed=0) for c in range(stack)]
+    pixels = torch.randint(0, 256, (stack, images, job.sizes.pixels), dtype=torch.uint8)
+    labels = torch.randint(0, job.sizes.classes, (images,)) if job.sizes.classes else None
+    states = [initial_state(str(c), pixels[c], job.sizes, job.model, seed=0) for c in range(stack)]
     # A usual step size: with a large one, noise diverges where house numbers would not.
     config = dataclasses.replace(job.train, epochs=ENDLESS, learning_rate=0.001)
     started = time.perf_counter()
-    epochs = fit(pixels, states, config, device=device)
+    epochs = fit(pixels, states, config, labels_N=labels, device=device)
     next(epochs)
     warm = time.perf_counter()
     if warm - started >= job.seconds:

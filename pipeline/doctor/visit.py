@@ -50,8 +50,8 @@ def examine(seconds: float) -> list[Finding]:
     experiment = [checks.parameters(error, size, params.train)] if inside else []
     if not error:  # else the source is just the default one, and no concern of this workspace
         experiment.append(checks.source(params.data.source, answers))
-    components, cores = len(layout.COMPONENTS), machine.cores()
-    job = Job(params.model, params.train, size.pixels, seconds, first=True)
+    components, cores = len(layout.components(params.model.channels)), machine.cores()
+    job = Job(params.model, params.train, size.sizes(params.model), seconds, first=True)
     results, trouble = machine.measure(job, min(components, cores))
     total, available = machine.memory()
     return [

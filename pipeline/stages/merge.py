@@ -1,144 +1,204 @@
 """merge: reconstruct the test images with every component's model, as RGB; measure them; write the report."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torch import Tensor
 
-from pipeline import files, layout, store
+from pipeline import files, gallery, images, layout, measures, store
 from pipeline.errors import PipelineError
+from pipeline.images import Images
 from pipeline.params import Params
 from pipeline.progress import bar
 from pipeline.report import page
-from vae.baseline import entropy_floor
+from vae import classifier
+from vae.baseline import Principal, principal
+from vae.config import Sizes
 from vae.evaluate import BATCH, evaluate, reconstruct
 from vae.model import VAE
-from vae.modelfile import ModelFileError, load_model
+from vae.modelfile import load_model
 from vae.record import Record
 from vae.stack import assemble
+from vae.tensorfile import ModelFileError
 
 SPLIT = "test"
-SUMMED = ("cost", "floor", "excess")  # of the RGB image: three channels' nats add up
+JUDGED = 200  # samples of each label that the classifier reads
+
+
+@dataclass(frozen=True)
+class Component:
+    """One model, the linear one that it is held against, and what both see."""
+
+    name: str
+    model: VAE
+    linear: Principal
+    images_ND: Tensor  # uint8
+    labels_N: Tensor | None  # int64, where the model is told them
 
 
 def run(params: Params) -> None:
-    """Read data/channels and models/, write reconstructions/, metrics/test.json and report/.
+    """Read data/channels, models/ and judge/, write reconstructions/, metrics/test.json and report/.
 
     Raises:
         PipelineError: a file is absent, damaged, or does not fit the others.
     """
-    with ExitStack() as stack:
-        channels = [
-            stack.enter_context(store.read(layout.channel(c), dimensions=3)) for c in layout.COMPONENTS
-        ]
-        tests = [_test_split(channel, c) for channel, c in zip(channels, layout.COMPONENTS, strict=True)]
-        store.check_alike({layout.channel(c): t for c, t in zip(layout.COMPONENTS, tests, strict=True)})
-        models = [_model(component, tests[0].shape[1:]) for component in layout.COMPONENTS]
-        metrics = {
-            component: _measure(component, model, test, params.train.seed)
-            for component, model, test in zip(layout.COMPONENTS, models, tests, strict=True)
-        }
-        metrics["rgb"] = {name: sum(m[name] for m in metrics.values()) for name in SUMMED}
-        metrics["rgb"] |= _reconstruct(models, tests)
-        metrics = {
-            name: {measure: files.significant(value) for measure, value in measures.items()}
-            for name, measures in metrics.items()
-        }
-        provenance = {name: (split.shape[0], split.provenance) for name, split in channels[0].items()}
-        shown = np.linspace(0, tests[0].shape[0] - 1, params.merge.images).round().astype(int)
-        # h5py reads ascending indices without repeats; a small set may be asked for more than it has.
-        shown = np.unique(shown)
-        originals = np.stack([test.images[shown] for test in tests], axis=1)
-        labels = _names(tests[0], shown)
+    names, seed = layout.components(params.model.channels), params.train.seed
+    test = images.test(names)
+    components = _components(params, test)
+    metrics, units = {}, {}
+    for each in components:
+        [found] = evaluate(each.model, [each.name], each.images_ND[None], seed, each.labels_N)
+        metrics[each.name] = measures.component(
+            each.name, each.model, found, each.images_ND, each.labels_N, each.linear, seed
+        )
+        units[each.name] = gallery.units(each.model, found, test.side)
+    rgb = metrics.get(layout.JOINT) or measures.together(list(metrics.values()))
+    shown = measures.evenly(len(test), params.merge.images)
+    likeness, by_pca = _reconstruct(components, test, shown)
+    metrics[layout.JOINT] = rgb | likeness
+    samples = np.empty((0, 3, *test.side), np.uint8)
+    conditional = None
+    if params.model.conditional:
+        [only] = components
+        metrics[layout.JOINT] |= _judge(only, test, seed)
+        conditional = gallery.conditional(only.model, only.name, test.classes, seed)
+    else:
+        samples = gallery.samples({each.name: each.model for each in components}, test.side, seed)
+    metrics = {
+        name: {measure: files.significant(value) for measure, value in values.items()}
+        for name, values in metrics.items()
+    }
     with store.read(layout.RECONSTRUCTIONS, dimensions=4) as merged:
         reconstructions = merged[SPLIT].images[shown]
+    chosen = test.part(shown)
     files.write_json(layout.TEST_METRICS, metrics)
     page.write(
         layout.REPORT,
-        page.Content(params, metrics, _history(), provenance, originals, reconstructions, labels),
+        page.Content(
+            params=params,
+            metrics=metrics,
+            history=_history(),
+            provenance=images.provenance(),
+            originals=chosen.pictures(),
+            reconstructions=reconstructions,
+            pca=by_pca,
+            labels=_names(chosen),
+            samples=samples,
+            units=units,
+            conditional=conditional,
+        ),
     )
 
 
-def _test_split(channel: dict[str, store.Split], component: str) -> store.Split:
-    if SPLIT not in channel:
-        found = ", ".join(channel) or "nothing"
-        raise PipelineError(f"{layout.channel(component)}: no split {SPLIT}; found {found}")
-    return channel[SPLIT]
+def _components(params: Params, test: Images) -> list[Component]:
+    """Every model, and its linear rival, fitted to the same training images."""
+    names = tuple(test.pixels)
+    training, _ = images.training(names, params.data.validation)
+    sizes = images.sizes(training, params.model.conditional)
+    models = {name: _model(name, sizes) for name in names}
+    labels = torch.from_numpy(_told(test, sizes)) if sizes.classes else None
+    return [
+        Component(
+            name,
+            model,
+            principal(torch.from_numpy(training.pixels[name]), params.model.latent),
+            torch.from_numpy(test.pixels[name]),
+            labels,
+        )
+        for name, model in models.items()
+    ]
 
 
-def _names(split: store.Split, shown: np.ndarray) -> list[str]:
-    """What some images' labels are called; nothing where there are none. shown: (n,) indices."""
-    if split.labels is None:
-        return []
-    return [split.classes[label] if split.classes else str(label) for label in split.labels[shown]]
-
-
-def _model(component: str, image: tuple[int, ...]) -> VAE:
+def _model(component: str, sizes: Sizes) -> VAE:
     path = layout.model(component)
     try:
         state = load_model(path)
     except ModelFileError as error:
         raise PipelineError(f"{error}; run `dvc repro` to make it") from None
-    pixels = int(np.prod(image))
-    if state.pixels != pixels:
+    if state.sizes != sizes:
         raise PipelineError(
-            f"{path}: a model of {state.pixels} pixels, but the images have {pixels}; run `dvc repro train`"
+            f"{path}: a model of {_described(state.sizes)}, but the images are {_described(sizes)}; "
+            "run `dvc repro train`"
         )
     return assemble([state], torch.device("cpu")).eval()
 
 
-def _measure(component: str, model: VAE, test: store.Split, seed: int) -> dict[str, float]:
-    images = torch.from_numpy(test.images[:]).flatten(1)
-    [measures] = evaluate(model, [component], images[None], seed)
-    floor = entropy_floor(images)
-    return {
-        "cost": measures.cost,
-        "reconstruction": measures.reconstruction,
-        "kl": measures.kl,
-        "floor": floor,
-        "excess": measures.cost - floor,
-        "mse": measures.mse,
-        "active_units": measures.active_units,
-    }
+def _described(sizes: Sizes) -> str:
+    labels = f" with {sizes.classes} labels" if sizes.classes else ""
+    return "x".join(map(str, sizes.image)) + labels
 
 
-def _reconstruct(models: Sequence[VAE], tests: Sequence[store.Split]) -> dict[str, float]:
+def _told(test: Images, sizes: Sizes) -> np.ndarray:
+    if test.labels is None:
+        raise PipelineError(f"{layout.channel(layout.COLOURS[0])}: the test images have no labels")
+    labels = test.told()
+    if labels.max() >= sizes.classes:
+        raise PipelineError(
+            f"{layout.channel(layout.COLOURS[0])}: a test image is labelled {labels.max()}, but the training "
+            f"images' labels end at {sizes.classes - 1}"
+        )
+    return labels
+
+
+def _names(chosen: Images) -> list[str]:
+    """What some images' labels are called; nothing where there are none."""
+    if chosen.labels is None:
+        return []
+    return [chosen.classes[label] if chosen.classes else str(label) for label in chosen.labels]
+
+
+def _reconstruct(
+    components: list[Component], test: Images, shown: np.ndarray
+) -> tuple[dict[str, float], np.ndarray]:
     """Write the merged reconstructions of the posterior means; measure them before they are rounded to bytes.
 
-    Means over images: MSE a pixel in [0, 1], PSNR in dB, SSIM (Wang et al. 2004, Gaussian window of 11).
+    Returns the likeness of them and of those by PCA with as many numbers an image; and the latter, of the
+    images `shown`, (n, 3, H, W) uint8.
     """
-    count, height, width = tests[0].shape
-    shape = (count, len(tests), height, width)
-    sums = torch.zeros(3, dtype=torch.float64)
+    count = len(test)
+    found, by_pca, pictures = measures.Likeness(), measures.Likeness(), []
     with (
         store.create(layout.RECONSTRUCTIONS) as file,
         bar("reconstruct", count, "images") as advance,
     ):
-        dataset = file.create(SPLIT, shape, tests[0].labels, classes=tests[0].classes)
+        dataset = file.create(SPLIT, (count, 3, *test.side), test.labels, classes=test.classes)
         for start in range(0, count, BATCH):
             block = slice(start, min(start + BATCH, count))
-            images = [torch.from_numpy(test.images[block]) for test in tests]
-            rebuilt = [
-                reconstruct(model, pixels.flatten(1)[None])[0].view(pixels.shape)
-                for model, pixels in zip(models, images, strict=True)
-            ]
-            x, y = torch.stack(images, 1) / 255, torch.stack(rebuilt, 1)
-            sums += torch.stack(
-                [
-                    (x - y).square().mean((1, 2, 3)).double().sum(),
-                    peak_signal_noise_ratio(y, x, data_range=1.0, dim=(1, 2, 3), reduction="none")
-                    .double()
-                    .sum(),
-                    structural_similarity_index_measure(y, x, data_range=1.0, reduction="none")
-                    .double()
-                    .sum(),
-                ]
+            x = _picture({each.name: each.images_ND[block] / 255 for each in components}, test)
+            y = _picture({each.name: _rebuilt(each, block) for each in components}, test)
+            linear = _picture({e.name: e.linear.reconstruct(e.images_ND[block]) for e in components}, test)
+            found.add(y, x)
+            by_pca.add(linear, x)
+            dataset[block] = gallery.to_bytes(y)
+            pictures.append(
+                gallery.to_bytes(linear[shown[(shown >= block.start) & (shown < block.stop)] - start])
             )
-            dataset[block] = (y * 255).round().to(torch.uint8).numpy()
             advance(len(x))
-    return dict(zip(("mse", "psnr", "ssim"), (sums / count).tolist(), strict=True))
+    return found.means() | by_pca.means("pca_"), np.concatenate(pictures)
+
+
+def _rebuilt(each: Component, block: slice) -> Tensor:
+    labels = None if each.labels_N is None else each.labels_N[block]
+    return reconstruct(each.model, each.images_ND[None, block], labels)[0]
+
+
+def _picture(pixels: Mapping[str, Tensor], test: Images) -> Tensor:
+    """Components, (B, D) each, as (B, 3, H, W)."""
+    return torch.cat([x.reshape(len(x), -1, *test.side) for x in pixels.values()], dim=1)
+
+
+def _judge(only: Component, test: Images, seed: int) -> dict[str, float]:
+    """What the classifier reads in samples of each label."""
+    try:
+        judge = classifier.load(layout.CLASSIFIER)
+    except ModelFileError as error:
+        raise PipelineError(f"{error}; run `dvc repro judge`") from None
+    samples, asked = gallery.drawn_on_demand(only.model, only.name, JUDGED, seed)
+    return measures.on_demand(
+        judge, samples, asked, torch.from_numpy(test.pictures()), torch.from_numpy(test.told())
+    )
 
 
 def _history() -> list[Record]:

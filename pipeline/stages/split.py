@@ -10,7 +10,7 @@ def run() -> None:
     """Read data/svhn.h5, write data/channels/*.h5. A block of images is in memory at a time."""
     with ExitStack() as stack:
         splits = stack.enter_context(store.read(layout.IMAGES, dimensions=4))
-        writers = [stack.enter_context(store.create(layout.channel(c))) for c in layout.COMPONENTS]
+        writers = [stack.enter_context(store.create(layout.channel(c))) for c in layout.COLOURS]
         for name, split in splits.items():
             images, _, height, width = split.shape
             datasets = [

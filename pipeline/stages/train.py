@@ -5,19 +5,20 @@ import io
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from pipeline import files, layout, placement, runs, store
+from pipeline import files, images, layout, placement, runs
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import Interrupted, PipelineError
+from pipeline.images import Images
 from pipeline.progress import console
 from vae.baseline import entropy_floor
-from vae.config import ModelConfig, TrainConfig
+from vae.config import ModelConfig, Sizes, TrainConfig
+from vae.likelihood import LIKELIHOODS
 from vae.modelfile import save_model
 from vae.record import Record
 from vae.stack import State
@@ -35,92 +36,66 @@ class Machines:
     checkpoint_seconds: float = 15.0  # between two checkpoints: half of what a kill may cost
 
 
-@dataclass(frozen=True)
-class Pixels:
-    """One split of every component, (N, D) uint8 each."""
-
-    train: dict[str, np.ndarray]
-    validation: dict[str, np.ndarray]  # empty if nothing is held out
-
-    def splits(self) -> dict[str, dict[str, np.ndarray]]:
-        return {"train": self.train} | ({"validation": self.validation} if self.validation else {})
-
-
 def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Machines) -> None:
     """Read data/channels, write models/, metrics/train.json and plots/training.csv.
 
     Raises:
         PipelineError: the data, the request or the training failed; checkpoints are kept.
     """
-    pixels = read_pixels(layout.COMPONENTS, validation)
-    images = min(len(array) for array in pixels.train.values())
-    if images < train.batch_size:
+    components = layout.components(model.channels)
+    training, held_out = images.training(components, validation)
+    if len(training) < train.batch_size:
         raise PipelineError(
-            f"{layout.PARAMS}: train.batch_size is {train.batch_size}, more than the {images} training images"
+            f"{layout.PARAMS}: train.batch_size is {train.batch_size}, "
+            f"more than the {len(training)} training images"
         )
-    floors = {
-        split: {c: entropy_floor(torch.from_numpy(array)) for c, array in arrays.items()}
-        for split, arrays in pixels.splits().items()
-    }
-    name = runs.run_hash(pixels.train, pixels.validation, model, train)
+    sizes = images.sizes(training, model.conditional)
+    splits = {"train": training} | ({"validation": held_out} if len(held_out) else {})
+    floors = _floors(splits, model)
+    name = runs.run_hash(training, held_out, model, train)
     storage = machines.storage or str(layout.RUNS.absolute())
     with runs.hold(name):
-        checkpoints = _choose(storage, name, train.epochs)
+        checkpoints = _choose(storage, name, components, train.epochs)
         checkpoints.describe(
-            components=layout.COMPONENTS, model=asdict(model), train=asdict(train), images=images
+            components=components, model=asdict(model), train=asdict(train), images=len(training)
         )
         if checkpoints.latest() < train.epochs:
-            _fit(pixels, model, train, machines, checkpoints)
+            _fit(splits, sizes, model, train, machines, checkpoints)
         else:
             console.print(f"run {checkpoints.run} is at epoch {train.epochs} already: nothing to train")
-        states = [checkpoints.load(train.epochs, component) for component in layout.COMPONENTS]
-        _write(states, floors)
-        made = {files.md5(layout.model(component)) for component in layout.COMPONENTS}
+        states = [checkpoints.load(train.epochs, component) for component in components]
+        _write(states, list(splits), floors)
+        made = {files.md5(layout.model(component)) for component in components}
         checkpoints.describe(models=sorted(made | set(checkpoints.about().get("models", ()))))
 
 
-def read_pixels(components: Sequence[str], validation: float) -> Pixels:
-    """The training images, train before extra; the last share of train is held out, as one block.
-
-    Raises:
-        PipelineError: a channel file is absent, damaged, or does not fit the others.
-    """
-    training, held_out = {}, {}
-    with ExitStack() as stack:
-        files_ = {
-            component: stack.enter_context(store.read(layout.channel(component), dimensions=3))
-            for component in components
-        }
-        for name in ("train", "extra"):
-            store.check_alike({layout.channel(c): s[name] for c, s in files_.items() if name in s})
-        for component, splits in files_.items():
-            if "train" not in splits:
-                path, found = layout.channel(component), ", ".join(splits)
-                raise PipelineError(f"{path}: no split train; found {found}; run `dvc repro split`")
-            images = _flat(splits["train"])
-            kept = len(images) - int(len(images) * validation)
-            if kept < len(images):
-                held_out[component] = images[kept:]
-            extra = [_flat(splits["extra"])] if "extra" in splits else []
-            training[component] = np.concatenate([images[:kept], *extra]) if extra else images[:kept]
-    return Pixels(training, held_out)
+def _floors(splits: dict[str, Images], model: ModelConfig) -> dict[tuple[str, str], float]:
+    """By component and split, nats an image; none where the likelihood is a density, which has no floor."""
+    if LIKELIHOODS[model.likelihood].density:
+        return {}
+    return {
+        (component, name): entropy_floor(torch.from_numpy(array))
+        for name, split in splits.items()
+        for component, array in split.pixels.items()
+    }
 
 
-def _flat(split: store.Split) -> np.ndarray:
-    return split.images[:].reshape(split.shape[0], -1)
-
-
-def _choose(storage: str, name: str, epochs: int) -> Checkpoints:
+def _choose(storage: str, name: str, components: tuple[str, ...], epochs: int) -> Checkpoints:
     """The run to go on with. One that went further is left alone, and a shorter one set beside it."""
     for run in (name, f"{name}-{epochs}-epochs"):
-        checkpoints = Checkpoints(storage, run, layout.COMPONENTS)
+        checkpoints = Checkpoints(storage, run, components)
         if checkpoints.latest() <= epochs:
             return checkpoints
     raise PipelineError(f"{storage}/{run}: holds more than the {epochs} epochs in its name; delete it")
 
 
 def _fit(
-    pixels: Pixels, model: ModelConfig, train: TrainConfig, machines: Machines, checkpoints: Checkpoints
+    splits: dict[str, Images],
+    sizes: Sizes,
+    model: ModelConfig,
+    train: TrainConfig,
+    machines: Machines,
+    checkpoints: Checkpoints,
 ) -> None:
     # Ray takes seconds to import; a run that is finished needs none of it.
     from pipeline import gang, ray_session
@@ -128,11 +103,10 @@ def _fit(
     from pipeline.worker import Job
 
     mark = checkpoints.mark()
-    size = next(iter(pixels.train.values())).shape[1]
     started = time.monotonic()
     with _environment(), ray_session.session(machines.address) as session:
         request = placement.request(
-            layout.COMPONENTS, ray_session.offer(session), machines.gpus, machines.workers
+            checkpoints.components, ray_session.offer(session), machines.gpus, machines.workers
         )
         if request.plan.unused:
             console.print(
@@ -142,12 +116,11 @@ def _fit(
             run=checkpoints.run,
             storage=checkpoints.storage,
             mark=mark,
-            components=layout.COMPONENTS,
-            pixels=size,
+            components=checkpoints.components,
+            sizes=sizes,
             model=model,
             train=train,
-            images=gang.hand_over(pixels.train),
-            validation=gang.hand_over(pixels.validation),
+            splits={name: gang.hand_over(split, sizes) for name, split in splits.items()},
             checkpoint_seconds=machines.checkpoint_seconds,
             board=None,
         )
@@ -179,7 +152,7 @@ def _environment() -> Iterator[None]:
             os.environ["PYTHONPATH"] = before
 
 
-def _write(states: Sequence[State], floors: dict[str, dict[str, float]]) -> None:
+def _write(states: Sequence[State], splits: Sequence[str], floors: dict[tuple[str, str], float]) -> None:
     """All outs of the stage, from the final states alone: the same however often the run was resumed."""
     with files.atomic_directory(layout.MODELS) as folder:
         for state in states:
@@ -188,23 +161,19 @@ def _write(states: Sequence[State], floors: dict[str, dict[str, float]]) -> None
     metrics = {}
     for state in states:
         measures = {
-            split: _measures(last[state.component, split], floor[state.component])
-            for split, floor in floors.items()
+            split: _measures(last[state.component, split], floors.get((state.component, split)))
+            for split in splits
         }
         metrics[state.component] = measures.pop("train") | measures
     files.write_json(layout.TRAIN_METRICS, metrics)
     files.write_text(layout.HISTORY, _csv([record for state in states for record in state.history]))
 
 
-def _measures(record: Record, floor: float) -> dict[str, float]:
+def _measures(record: Record, floor: float | None) -> dict[str, float]:
     """Nats an image; the excess is what a model could still gain."""
-    values = {
-        "cost": record.cost,
-        "reconstruction": record.reconstruction,
-        "kl": record.kl,
-        "floor": floor,
-        "excess": record.cost - floor,
-    }
+    values = {"cost": record.cost, "reconstruction": record.reconstruction, "kl": record.kl}
+    if floor is not None:
+        values |= {"floor": floor, "excess": record.cost - floor}
     return {name: files.significant(value) for name, value in values.items()}
 
 

@@ -1,0 +1,106 @@
+"""Tested sets of parameters, each for a purpose; docs/quality.md has what they reach."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline import layout, params
+from pipeline.errors import PipelineError
+from vae.config import PAPER_MODEL, PAPER_TRAIN
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The model and how it is trained; all else in params.yaml stays as it is."""
+
+    purpose: str
+    model: Mapping[str, Any]
+    train: Mapping[str, Any]
+
+    def changes(self) -> params.Changes:
+        return {"model": self.model, "train": self.train}
+
+
+def _preset(purpose: str, model: Mapping[str, Any], train: Mapping[str, Any]) -> Preset:
+    """What a preset has other than the paper's; the seed and the precision are not its business."""
+    paper: dict[str, Any] = {
+        name: list(v) if isinstance(v, tuple) else v for name, v in asdict(PAPER_MODEL).items()
+    }
+    fitted = {name: v for name, v in asdict(PAPER_TRAIN).items() if name not in ("seed", "precision")}
+    return Preset(purpose, {**paper, **model}, {**fitted, **train})
+
+
+# Found on validation images of a slice of SVHN (docs/quality.md).
+USED = {"activation": "gelu", "centred": True, "shortcut": True, "calibrated": True}
+ANNEALED = {"learning_rate": 0.002, "warmup": 300, "decay": "cosine", "kl_warmup": 900, "shift": 1}
+
+PRESETS = {
+    "paper": _preset("exactly the paper's model and training", {}, {}),
+    "separate": _preset(
+        "the paper's three models, at their best: all latent units in use",
+        USED,
+        ANNEALED | {"samples": 3, "shift": 2},
+    ),
+    "sharp": _preset(
+        "three models with the best reconstructions",
+        USED | {"likelihood": "gaussian", "architecture": "conv", "hidden": [24, 48]},
+        ANNEALED | {"kl_warmup": 0, "shift": 2},
+    ),
+    "joint": _preset(
+        "one model of all three channels, with as many latent units as they have together",
+        USED | {"channels": "joint", "latent": 60},
+        ANNEALED | {"shift": 2},
+    ),
+    "conditional": _preset(
+        "one model that draws the digit that it is told",
+        USED | {"channels": "joint", "latent": 10, "conditional": True},
+        ANNEALED,
+    ),
+}
+
+
+def find(name: str) -> Preset:
+    """A preset by name.
+
+    Raises:
+        PipelineError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise PipelineError(f"{name}: no such preset; there are {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def shown(name: str) -> str:
+    """A preset as YAML."""
+    sections = {
+        section: {key: params.in_a_line(value) for key, value in values.items()}
+        for section, values in find(name).changes().items()
+    }
+    text = StringIO()
+    YAML().dump(sections, text)
+    return text.getvalue().rstrip()
+
+
+def apply(name: str, path: Path = layout.PARAMS) -> list[str]:
+    """Write a preset into a params.yaml; return what changed, such as `model.latent 20 -> 60`.
+
+    Raises:
+        PipelineError: there is no such preset, or the file is not a valid params.yaml.
+    """
+    preset, before = find(name), params.load(path)
+    params.check(before, path)
+    params.change(path, preset.changes())
+    return [
+        f"{section}.{key} {_text(before[section][key])} -> {_text(value)}"
+        for section, values in preset.changes().items()
+        for key, value in values.items()
+        if before[section][key] != value
+    ]
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
