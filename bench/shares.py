@@ -9,19 +9,19 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from bench.__main__ import machine
-from bench.contender import PAPER
 from vae import randomness
-from vae.config import TrainConfig
+from vae.config import PAPER_MODEL, PAPER_TRAIN, Sizes
 from vae.linear import _product
 from vae.stack import Stack, initial_state
 from vae.step import ALONE, Step
 
-PIXELS = 1024
+SIZES = Sizes((1, 32, 32))
 ROUNDS = 5
 
 # What torch's operators are there for.
@@ -51,14 +51,14 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def shares(batch_size: int, steps: int) -> None:
-    images = torch.randint(256, (1, steps * batch_size, PIXELS), dtype=torch.uint8)
-    config = TrainConfig(1, batch_size, learning_rate=0.001, seed=0, precision="fp32")
-    stack = Stack([initial_state("red", PIXELS, PAPER, seed=0)], torch.device("cpu"))
-    step = Step(stack, images, config, ALONE)
-    numbers = randomness.draw_epoch(0, ("red",), 1, images.shape[1], batch_size, PAPER.latent)
-    whole = seconds(lambda: step.run(numbers)) / steps * 1e6
+    images = torch.randint(256, (1, steps * batch_size, SIZES.pixels), dtype=torch.uint8)
+    config = replace(PAPER_TRAIN, batch_size=batch_size)
+    state = initial_state("red", images[0], SIZES, PAPER_MODEL, seed=0)
+    step = Step(Stack([state], torch.device("cpu")), images, None, config, ALONE)
+    numbers = randomness.draw_epoch(config, ("red",), 1, images.shape[1], PAPER_MODEL.latent)
+    whole = seconds(lambda: step.run(1, numbers)) / steps * 1e6
     with profile(activities=[ProfilerActivity.CPU]) as recorded:
-        step.run(numbers)
+        step.run(1, numbers)
     spent = {event.key: event.self_cpu_time_total / steps for event in recorded.key_averages()}
     found = {name: sum(spent.get(operator, 0) for operator in operators) for name, operators in KINDS.items()}
     # Hundreds of small operators are slowed by being recorded, those above hardly: so not from the record.
@@ -70,9 +70,8 @@ def shares(batch_size: int, steps: int) -> None:
 
 def products(batch_size: int) -> None:
     """All matrix products of a step, each twice: by oneDNN as vae.linear calls it, and by torch.mm."""
-    m, n = PAPER.hidden
-    layers = [(PIXELS, m), (m, n), (n, PAPER.latent), (n, PAPER.latent)]
-    layers += [(PAPER.latent, n), (n, m), (m, PIXELS)]
+    (m, n), latent, pixels = PAPER_MODEL.hidden, PAPER_MODEL.latent, SIZES.pixels
+    layers = [(pixels, m), (m, n), (n, latent), (n, latent), (latent, n), (n, m), (m, pixels)]
     mine: list[Callable[[], object]] = []
     torchs: list[Callable[[], object]] = []
     work = 0

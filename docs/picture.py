@@ -1,35 +1,67 @@
-"""The README's picture, from a workspace in which `dvc repro` ran on generated house numbers.
+"""The documentation's pictures, from workspaces in which `dvc repro` ran on generated house numbers.
 
-vaepipe init pictures && cd pictures
+vaepipe init paper && cd paper
 # in params.yaml: data.source: synthetic, and 20,000 training and 2,000 test images
 dvc repro
-python ../docs/picture.py reconstructions.png
+python docs/picture.py reconstructions.png paper            # originals, each above its reconstruction
+python docs/picture.py compared.png paper separate sharp    # the same images, a row for each workspace
+python docs/picture.py --digits digits.png conditional      # samples: a row for each digit
 """
 
+import argparse
 import base64
-import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from pipeline import layout, params, store
+from pipeline import gallery, layout, params, store
 from pipeline.report import figures
+from vae.modelfile import load_model
+from vae.stack import assemble
 
 COLUMNS, ROWS = 20, 3
 
 
-def main(path: Path) -> None:
-    if params.read().data.source != params.SYNTHETIC:
-        raise SystemExit("pictures for the documentation come from generated images alone")
-    with store.read(layout.IMAGES, dimensions=4) as files:
-        originals = files["test"].images[: COLUMNS * ROWS]
-    with store.read(layout.RECONSTRUCTIONS, dimensions=4) as files:
-        reconstructions = files["test"].images[: COLUMNS * ROWS]
-    pairs = np.stack([figures.opaque(originals), figures.opaque(reconstructions)])
-    bands = pairs.reshape(2, ROWS, COLUMNS, *pairs.shape[2:]).swapaxes(0, 1)
-    uri = figures.grid(bands.reshape(2 * ROWS, COLUMNS, *pairs.shape[2:]), scale=2)
-    path.write_bytes(base64.b64decode(uri.split(",")[1]))
+def images(path: Path) -> np.ndarray:
+    """The first test images of a file, (COLUMNS * ROWS, 3, H, W) uint8."""
+    with store.read(path, dimensions=4) as splits:
+        return splits["test"].images[: COLUMNS * ROWS]
+
+
+def reconstructions(workspaces: list[Path]) -> np.ndarray:
+    """Tiles: bands of a row of originals and a row of each workspace's reconstructions."""
+    rows = [images(workspaces[0] / layout.IMAGES)]
+    rows += [images(workspace / layout.RECONSTRUCTIONS) for workspace in workspaces]
+    tiles = np.stack([figures.opaque(row) for row in rows])
+    # The more there is to compare, the fewer images.
+    bands = ROWS if len(workspaces) == 1 else 1
+    tiles = tiles[:, : bands * COLUMNS].reshape(len(rows), bands, COLUMNS, *tiles.shape[2:])
+    return tiles.swapaxes(0, 1).reshape(bands * len(rows), COLUMNS, *tiles.shape[3:])
+
+
+def digits(workspace: Path) -> np.ndarray:
+    """Tiles: a row of samples for each digit."""
+    state = load_model(workspace / layout.model(layout.JOINT))
+    model = assemble([state], torch.device("cpu"))
+    samples, _ = gallery.drawn_on_demand(model, state.component, COLUMNS, seed=0)
+    return figures.opaque(gallery.to_bytes(samples)).reshape(-1, COLUMNS, *samples.shape[2:], 4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--digits", action="store_true")
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("workspaces", type=Path, nargs="+")
+    arguments = parser.parse_args()
+    for workspace in arguments.workspaces:
+        if params.read(workspace / layout.PARAMS).data.source != params.SYNTHETIC:
+            raise SystemExit(f"{workspace}: pictures for the documentation come from generated images alone")
+    tiles = digits(arguments.workspaces[0]) if arguments.digits else reconstructions(arguments.workspaces)
+    arguments.picture.write_bytes(base64.b64decode(figures.grid(tiles, scale=2).split(",")[1]))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -19,7 +19,7 @@ from vae import randomness, tensorfile
 from vae.config import Sizes
 from vae.tensorfile import ModelFileError
 
-STEPS, BATCH = 1200, 100  # so the time does not grow with the set
+STEPS, BATCH = 1500, 100  # so the time does not grow with the set
 RATE, WARMUP = 0.002, 200  # Adam's step size at its highest, and steps until then
 SMOOTHING = 0.1  # of the labels: the share of a label that is spread over all
 SHIFT = 2  # pixels that a training image is moved by, at most, in each direction
@@ -57,14 +57,15 @@ class Classifier(nn.Module):
 
 
 def initial(sizes: Sizes, seed: int) -> Classifier:
-    """Before any step: normal weights (He et al. 2015), biases zero."""
+    """Before any step: weights uniform within 1 / sqrt(inputs), biases zero."""
     model = Classifier(sizes)
     draw = randomness.generator(seed, NAME, "weights")
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
-                scale = math.sqrt(2 / parameter[0].numel())
-                parameter.copy_(torch.from_numpy(scale * draw.standard_normal(parameter.shape, np.float32)))
+                bound = 1 / math.sqrt(parameter[0].numel())
+                values = draw.uniform(-bound, bound, parameter.shape).astype(np.float32)
+                parameter.copy_(torch.from_numpy(values))
         for linear in (model.features, model.output):
             linear.bias.zero_()
     return model
