@@ -18,6 +18,7 @@ class Preset:
     """The model and how it is trained; all else in params.yaml stays as it is."""
 
     purpose: str
+    measured: str  # on a slice of SVHN (docs/quality.md)
     model: Mapping[str, Any]
     train: Mapping[str, Any]
 
@@ -25,13 +26,13 @@ class Preset:
         return {"model": self.model, "train": self.train}
 
 
-def _preset(purpose: str, model: Mapping[str, Any], train: Mapping[str, Any]) -> Preset:
+def _preset(purpose: str, measured: str, model: Mapping[str, Any], train: Mapping[str, Any]) -> Preset:
     """What a preset has other than the paper's; the seed and the precision are not its business."""
     paper: dict[str, Any] = {
         name: list(v) if isinstance(v, tuple) else v for name, v in asdict(PAPER_MODEL).items()
     }
     fitted = {name: v for name, v in asdict(PAPER_TRAIN).items() if name not in ("seed", "precision")}
-    return Preset(purpose, {**paper, **model}, {**fitted, **train})
+    return Preset(purpose, measured, {**paper, **model}, {**fitted, **train})
 
 
 # Found on validation images of a slice of SVHN (docs/quality.md).
@@ -39,24 +40,33 @@ USED = {"activation": "gelu", "centred": True, "shortcut": True, "calibrated": T
 ANNEALED = {"learning_rate": 0.002, "warmup": 300, "decay": "cosine", "kl_warmup": 900, "shift": 1}
 
 PRESETS = {
-    "paper": _preset("exactly the paper's model and training", {}, {}),
+    "paper": _preset(
+        "comparing with the paper: exactly its models and training",
+        "excess 101.3 nats, MSE 0.0102, 22 of 60 units active",
+        {},
+        {},
+    ),
     "separate": _preset(
-        "the paper's three models, at their best: all latent units in use",
+        "the lowest cost with a model for each channel: the paper's models, fitted well",
+        "excess 87.8 nats, MSE 0.0062, 58 of 60 units active",
         USED,
         ANNEALED | {"samples": 3, "shift": 2},
     ),
     "sharp": _preset(
-        "three models with the best reconstructions",
+        "the sharpest reconstructions with a model for each channel",
+        "@SHARP@",
         USED | {"likelihood": "gaussian", "architecture": "conv", "hidden": [24, 48]},
-        ANNEALED | {"kl_warmup": 0, "shift": 2},
+        ANNEALED | {"learning_rate": 0.001, "clip": 5000.0, "kl_warmup": 0, "shift": 2},
     ),
     "joint": _preset(
-        "one model of all three channels, with as many latent units as they have together",
+        "the lowest cost, and samples whose colours agree: one model of all three channels",
+        "excess 64.4 nats, MSE 0.0038, 60 of 60 units active",
         USED | {"channels": "joint", "latent": 60},
         ANNEALED | {"shift": 2},
     ),
     "conditional": _preset(
-        "one model that draws the digit that it is told",
+        "drawing a digit that one asks for",
+        "@COND@",
         USED | {"channels": "joint", "latent": 10, "conditional": True},
         ANNEALED,
     ),

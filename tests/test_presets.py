@@ -70,7 +70,7 @@ def test_a_broken_params_yaml_is_left_alone(here: Path) -> None:
 
 def test_the_commands(here: Path) -> None:
     listed = CliRunner().invoke(cli.app, ["preset", "list"])
-    assert [line.split()[0] for line in listed.output.splitlines()] == list(presets.PRESETS)
+    assert [line.split()[0] for line in listed.output.splitlines()[::2]] == list(presets.PRESETS)
     shown = CliRunner().invoke(cli.app, ["preset", "show", "conditional"])
     assert "  conditional: true\n" in shown.output
     applied = CliRunner().invoke(cli.app, ["preset", "apply", "conditional"])

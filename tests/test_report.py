@@ -10,6 +10,7 @@ from conftest import ROOT
 from PIL import Image
 
 from pipeline import params
+from pipeline.presets import PRESETS
 from pipeline.report import figures, measures, page, words
 from pipeline.store import Provenance
 from vae.record import Record
@@ -134,6 +135,13 @@ def test_every_parameter_is_shown(tmp_path: Path, content: page.Content) -> None
         assert f"<h3>{section}</h3>" in html
         for key in values:
             assert f"<dt>{key}</dt>" in html
+
+
+def test_the_page_says_which_preset_is_for_what(tmp_path: Path, content: page.Content) -> None:
+    html = written(tmp_path, content)
+    for name, preset in PRESETS.items():
+        assert f"<dt>{name}</dt>" in html
+        assert preset.measured in html
 
 
 def test_separate_joint_and_conditional_models_tell_different_stories(

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline import files, layout
 from pipeline.data.official import is_official
 from pipeline.params import Params
+from pipeline.presets import PRESETS
 from pipeline.report import figures, words
 from pipeline.report.measures import table
 from pipeline.store import Provenance
@@ -104,6 +105,7 @@ def write(path: Path, content: Content) -> None:
         preview=_preview(content.originals),
         preview_labels=content.labels[: _columns(content.originals.shape[-1], PREVIEW, 2 * ROOM)],
         files=_files(content.provenance),
+        presets=PRESETS,
     )
     files.write_text(path, page)
 
