@@ -56,7 +56,7 @@ PRESETS = {
         "the sharpest reconstructions with a model for each channel",
         "@SHARP@",
         USED | {"likelihood": "gaussian", "architecture": "conv", "hidden": [24, 48]},
-        ANNEALED | {"learning_rate": 0.001, "clip": 5000.0, "kl_warmup": 0, "shift": 2},
+        ANNEALED | {"kl_warmup": 0, "shift": 2},
     ),
     "joint": _preset(
         "the lowest cost, and samples whose colours agree: one model of all three channels",

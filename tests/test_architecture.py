@@ -15,7 +15,7 @@ from vae.fit import fit
 from vae.model import VAE
 from vae.modelfile import load_checkpoint, save_checkpoint
 from vae.stack import State, assemble, initial_state
-from vae.step import _clipped, _sources
+from vae.step import _sources
 
 CPU = torch.device("cpu")
 KINDS: list[dict[str, Any]] = [
@@ -127,7 +127,6 @@ def test_a_fitted_mean_stays_what_it_was() -> None:
     [
         {"warmup": 5},
         {"kl_warmup": 5},
-        {"clip": 1.0},
         {"decay": "cosine"},
         {"samples": 2},
         {"shift": 1},
@@ -164,17 +163,6 @@ def test_the_schedule() -> None:
     assert weights[19:] == [1.0] * 81
     plain = schedule.epoch(train(learning_rate=0.3), 7, 2)
     assert plain == ([0.3] * 7, [1.0] * 7)
-
-
-def test_a_gradient_is_clipped_model_by_model() -> None:
-    """To a norm of 2 over all of a model's numbers; what is shorter stays."""
-    long, short = torch.full((3, 2), 10.0), torch.full((3, 2), 0.1)
-    found = _clipped([torch.stack([long, short]), torch.tensor([7.0, 0.2])], 2.0)
-    norms = [torch.cat([found[0][c].flatten(), found[1][c : c + 1]]).norm().item() for c in range(2)]
-    assert norms[0] == pytest.approx(2)
-    assert torch.equal(found[0][1], short)
-    assert found[1][1] == pytest.approx(0.2)
-    assert found[0][0, 0, 0] / found[1][0] == pytest.approx(10 / 7)
 
 
 def test_a_shift_moves_the_picture_and_repeats_its_edge() -> None:

@@ -67,7 +67,6 @@ def test_defaults_are_the_papers() -> None:
         ("model.calibrated", None, "model.calibrated is null, but must be true or false"),
         ("model.conditional", True, "is true, but must be false unless model.channels is joint"),
         ("train.warmup", -1, "train.warmup is -1, but must be 0 or more"),
-        ("train.clip", -1.0, "train.clip is -1.0, but must be 0 or more"),
         ("train.kl_warmup", 0.3, "train.kl_warmup is 0.3, but must be a whole number"),
         ("train.decay", "linear", "train.decay is \"linear\"; allowed: 'none' or 'cosine'"),
         ("train.samples", 0, "train.samples is 0, but must be at least 1"),

@@ -17,7 +17,7 @@ from vae.evaluate import evaluate, reconstruct
 from vae.likelihood import Bernoulli
 from vae.linear import StackedLinear
 from vae.model import VAE
-from vae.stack import State, assemble
+from vae.stack import Stack, State, assemble
 
 SMALL = model(latent=3, hidden=(7, 5))
 PIXELS = 12
@@ -126,6 +126,42 @@ def test_a_stack_trains_as_textbook_models_do() -> None:
             torch.testing.assert_close(
                 weight, expected.T if kind == "weight" else expected, rtol=1e-4, atol=1e-6
             )
+
+
+def test_a_gradient_counts_by_its_numbers_not_by_how_they_lie() -> None:
+    """A convolution's come with channels next to each other, and the fused kernel would not notice."""
+    config = model(architecture="conv", hidden=(4, 5), latent=3)
+    one, two = (Stack([start("red", square(8), config)], torch.device("cpu")) for _ in range(2))
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        gradients = [torch.randn(p.shape, generator=draw) for p in one.parameters]
+        moved = [g.movedim(1, -1).contiguous().movedim(-1, 1) if g.ndim > 2 else g for g in gradients]
+        for stack, each in ((one, gradients), (two, moved)):
+            stack.step(each, torch.tensor(0.01))
+    for a, b in zip(one.parameters, two.parameters, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_convolutions_train_as_torch_s_own_do() -> None:
+    """Twenty steps: gradients of this model, torch.optim.Adam over plain copies of its weights."""
+    from vae.fit import fit
+
+    sizes, config = square(8), model(architecture="conv", hidden=(4, 5), latent=3, activation="gelu")
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (1, 40, 64), dtype=torch.uint8, generator=draw)
+    state, schedule = start("red", sizes, config), train(epochs=2, batch_size=4, learning_rate=0.01)
+    [fitted] = [epoch.states() for epoch in fit(images, [state], schedule)][-1]
+    vae = assemble([state], torch.device("cpu"))
+    optimizer = torch.optim.Adam(vae.parameters(), 0.01, fused=False, foreach=False)
+    for epoch in (1, 2):
+        numbers = randomness.draw_epoch(schedule, ("red",), epoch, 40, 3)
+        for order, noise in zip(numbers.order_SCB, numbers.noise_SCBLK, strict=True):
+            optimizer.zero_grad()
+            terms = objective.negative_elbo(vae, images[:, order[0]] / 255, noise)
+            ((terms.reconstruction + terms.kl).sum() / 4).backward()
+            optimizer.step()
+    for name, parameter in vae.named_parameters():
+        torch.testing.assert_close(fitted.weights[name], parameter[0].detach(), rtol=1e-3, atol=1e-5)
 
 
 def test_initial_weights_are_xavier_uniform_and_biases_zero() -> None:

@@ -5,7 +5,7 @@ This module imports no torch, so the command line can check a params.yaml in mil
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, prod
+from math import prod
 from typing import Any, Literal
 
 Channels = Literal["separate", "joint"]
@@ -67,7 +67,6 @@ class TrainConfig:
     learning_rate: float  # Adam's step size, at its highest
     warmup: int  # steps over which the learning rate rises to that
     decay: Decay  # of the learning rate: none, or as a cosine to zero at the last step
-    clip: float  # largest norm of a model's gradient, nats an image; 0: none
     kl_warmup: int  # steps over which the KL's weight in the loss rises to 1
     samples: int  # of z for each image in a step (the paper's L)
     shift: int  # pixels by which an image is moved at random, at most, in each direction, anew each epoch
@@ -79,7 +78,6 @@ class TrainConfig:
         _require("batch_size", self.batch_size, lambda v: v >= 1, "must be at least 1")
         _require("learning_rate", self.learning_rate, lambda v: 0 < v <= 1, "must be above 0 and at most 1")
         _require("warmup", self.warmup, lambda v: v >= 0, "must be 0 or more")
-        _require("clip", self.clip, lambda v: 0 <= v < inf, "must be 0 or more")
         _require("kl_warmup", self.kl_warmup, lambda v: v >= 0, "must be 0 or more")
         _require("samples", self.samples, lambda v: v >= 1, "must be at least 1")
         _require("shift", self.shift, lambda v: 0 <= v <= 8, "must be from 0 to 8")
@@ -115,7 +113,6 @@ PAPER_TRAIN = TrainConfig(
     learning_rate=0.001,
     warmup=0,
     decay="none",
-    clip=0.0,
     kl_warmup=0,
     samples=1,
     shift=0,

@@ -60,7 +60,8 @@ class Stack:
         # The functional form of torch.optim.Adam: the class imports torch._dynamo, a second of start-up.
         adam(
             self.parameters,
-            list(gradients),
+            # The fused kernel goes through memory as it lies: a gradient in another order would be misread.
+            [gradient.contiguous() for gradient in gradients],
             self._first,
             self._second,
             max_exp_avg_sqs=[],

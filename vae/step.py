@@ -5,7 +5,7 @@ the device. So it is the same code everywhere: eager on a CPU and on Apple's GPU
 is recorded once and replayed, since there the time of a step is the time to launch its hundred small kernels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -105,10 +105,7 @@ class Step:
             # Models are summed, so no gradient mixes; images are averaged over the whole batch.
             loss = (sums_2C[0] + kl_weight * sums_2C[1]).sum() / self.config.batch_size
             gradients = torch.autograd.grad(loss, self.stack.parameters)
-        gradients = self.shard.sum(*gradients)
-        if self.config.clip:
-            gradients = _clipped(gradients, self.config.clip)
-        self.stack.step(gradients, rate)
+        self.stack.step(self.shard.sum(*gradients), rate)
         self.terms_S2C.index_copy_(0, self.next, sums_2C.detach().unsqueeze(0))
         self.next.add_(1)
 
@@ -129,20 +126,6 @@ class Step:
             for tensor, value in zip(self.stack.tensors(), before, strict=True):
                 tensor.copy_(value)
         return graph.replay
-
-
-def _clipped(gradients: Sequence[Tensor], largest: float) -> list[Tensor]:
-    """Gradients, (C, ...) each, of which no model's norm over all of them is above `largest`."""
-    squares_C = torch.stack([gradient.flatten(1).square().sum(1) for gradient in map(_wide, gradients)]).sum(
-        0
-    )
-    factors_C = (largest / squares_C.sqrt().clamp_min(1e-12)).clamp_max(1)
-    return [gradient * factors_C.view(-1, *[1] * (gradient.ndim - 1)) for gradient in gradients]
-
-
-def _wide(gradient: Tensor) -> Tensor:
-    """With an axis besides that of the models."""
-    return gradient.unsqueeze(1) if gradient.ndim == 1 else gradient
 
 
 def _sources(sizes: Sizes, shift: int) -> Tensor:
