@@ -12,7 +12,6 @@ own costs are left out.
 import argparse
 import importlib.util
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -43,11 +42,6 @@ class Row:
     costs: tuple[float, ...]
 
 
-# glibc would hand a textbook loop's gradients back to the system at every step, where it has made a large set
-# into numbers: that costs the loop a fifth of its speed, and this engine a hundredth.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
-
-
 def race(jobs: Sequence[Job]) -> tuple[float, int, tuple[float, ...]]:
     """Run processes side by side; channel-images a second of all, their memory, their costs."""
     processes = [
@@ -56,7 +50,6 @@ def race(jobs: Sequence[Job]) -> tuple[float, int, tuple[float, ...]]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | KEEP_MEMORY,
         )
         for job in jobs
     ]

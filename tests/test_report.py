@@ -159,6 +159,8 @@ def test_separate_joint_and_conditional_models_tell_different_stories(
     assert "6.125" in dense
     assert "bits/dim" in dense
     assert "bits/dim" not in separate
+    assert "there is no floor. An RGB image" in dense
+    assert "the model is told 0." in told
     assert "floor" not in re.sub(r"there is no floor", "", dense)
     for html in (separate, told, dense):
         assert all(each.startswith("data:") for each in re.findall(r'(?:src|href)="([^"]+)', html))
@@ -168,9 +170,12 @@ def test_class_means_are_shown_as_a_failure(tmp_path: Path, joint: page.Content)
     """Read right every time, and no samples."""
     flattering = joint.metrics["rgb"] | {"sample_accuracy": 1.0, "sample_deviation": 0.02}
     html = written(tmp_path, replace(joint, metrics={"rgb": flattering}))
-    assert 'class="verdict"' in html
-    assert "Fails." in html
-    assert 'class="verdict passed"' in written(tmp_path, joint)
+    assert '<p class="verdict"><b>Fails.</b>' in html
+    assert "one mean picture for each digit" in html
+    assert (
+        "<b>fails</b><span>100.0 % of samples read as the digit asked for, 0.02 of" in html
+    )  # at the top too
+    assert '<p class="verdict passed"><b>Passes.</b>' in written(tmp_path, joint)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +203,8 @@ def test_sentences_follow_from_the_figures(
     assert "3 times as large" in pictures
     assert "120.0 above the floor" in cost
     assert "about 90.0 above, 30.0 nats less than this one" in cost
-    units, _, cost = said(joint)
+    units, pictures, cost = said(joint)
+    assert "20 numbers and a label stand for the 3,072 values" in pictures
     assert units == "The model uses 20 of its 20 latent units: the latent space is used."
     units, pictures, cost = said(density)
     assert "better than PCA's" in pictures
@@ -232,6 +238,48 @@ def test_what_comes_from_files_is_escaped(tmp_path: Path, content: page.Content)
     html = (tmp_path / "index.html").read_text()
     assert source not in html
     assert "&lt;script&gt;" in html
+
+
+def test_names_of_classes_are_escaped(tmp_path: Path, joint: page.Content) -> None:
+    assert joint.conditional
+    names = [f"<i>{d}</i>" for d in range(10)]
+    html = written(tmp_path, replace(joint, conditional=replace(joint.conditional, classes=names)))
+    assert "<i>" not in html
+    assert "&lt;i&gt;9" in html
+    assert "Samples of each class" in html
+
+
+def test_every_measure_that_is_there_is_shown(tmp_path: Path, joint: page.Content) -> None:
+    values = {column.name: 101.5 + place for place, column in enumerate(measures.MEASURES)}
+    values |= {"pca_mse": 201.5, "pca_psnr": 202.5, "pca_ssim": 203.5, "linear_cost": 204.5}
+    judged = {"classifier_accuracy": 0.901, "sample_accuracy": 0.902, "sample_deviation": 0.903}
+    html = written(tmp_path, replace(joint, metrics={"rgb": values | judged}))
+    for column in measures.MEASURES:
+        assert f"<td>{values[column.name]:{column.form}}</td>" in html
+    for shown in ("201.5000", "202.50", "203.500", "204.5", "90.1 %", "90.2 %", "0.903"):
+        assert shown in html
+
+
+def test_measures_that_are_not_there_are_not_missed(tmp_path: Path, joint: page.Content) -> None:
+    whole = joint.metrics["rgb"]
+    for key in whole:
+        left = {"rgb": {name: value for name, value in whole.items() if name != key}}
+        words.facts(joint.params, left, "digit")
+        words.sentences(joint.params, left, 3072)
+        table = measures.table(left, 20, {"rgb": 3072})
+        cells = {c.name: cell for c, cell in zip(table.columns, table.rows[0].cells, strict=True)}
+        assert not cells.get(key)  # the column may be there for PCA's sake
+    html = written(tmp_path, replace(joint, metrics={"rgb": {}}))
+    assert '<p class="verdict' not in html
+
+
+def test_wide_pictures_are_shown_as_thumbnails_among_samples() -> None:
+    images = np.zeros((2, 3, 100, 200), np.uint8)
+    images[..., 1::3] = 90  # a third of each square of 3 pixels
+    small = figures.thumbnails(images)
+    assert small.shape == (2, 3, 33, 66)
+    assert (small == 30).all()
+    assert figures.thumbnails(small) is small
 
 
 def test_svhns_files_are_told_from_others(tmp_path: Path, content: page.Content) -> None:

@@ -106,7 +106,8 @@ def activity(variance: Sequence[float], component: str, threshold: float) -> str
     order = sorted(range(len(variance)), key=lambda unit: (-variance[unit], unit))
     heights = [variance[unit] for unit in order]
     with _plot(component) as (axis, color, svg):
-        axis.bar(range(len(order)), heights, color=[color if v > threshold else "#aaaaaa" for v in heights])
+        colors = [color if variance > threshold else "#aaaaaa" for variance in heights]
+        axis.bar(range(len(order)), heights, width=0.8 if len(order) <= LABELLED else 1, color=colors)
         axis.axhline(threshold, color=GREY, linewidth=1, linestyle="--")
         axis.set_yscale("log")
         axis.set_ylim(LEAST_VARIANCE, 2 * max(1, *heights))

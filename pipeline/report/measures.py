@@ -53,7 +53,7 @@ MEASURES = (
         "IW gain",
         "nats/image",
         ".2f",
-        "cost less IW cost on those 1,000 images: how much of the cost is the bound's looseness",
+        "cost less IW cost on those 1,000 images: at least so much of the cost is the bound's looseness",
     ),
     Measure(
         "active_units",

@@ -41,7 +41,7 @@ class Verdict:
     """Whether samples of a conditional model are what was asked for."""
 
     passed: bool
-    text: str
+    text: str  # why
 
 
 def about(model: ModelConfig, noun: str) -> str:
@@ -71,8 +71,10 @@ def facts(params: Params, metrics: Metrics, noun: str) -> list[Fact]:
         if name in rgb:
             beside = f"; PCA has {rgb[f'pca_{name}']:{form}}" if f"pca_{name}" in rgb else ""
             found.append(Fact(number(rgb[name], form), title + beside))
-    if "sample_accuracy" in rgb:
-        found.append(Fact(percent(rgb["sample_accuracy"]), f"of samples read as the {noun} asked for"))
+    if judged := verdict(rgb, noun):
+        read = f"{percent(rgb['sample_accuracy'])} of samples read as the {noun} asked for"
+        differ = f"{rgb['sample_deviation']:.2f} of real images' deviation"
+        found.append(Fact("passes" if judged.passed else "fails", f"{read}, {differ}"))
     return found
 
 
@@ -136,11 +138,12 @@ def pictures(params: Params, metrics: Metrics, values: int) -> str:
         return begin
     if not sum(used):
         return f"{begin} They are blurred because nothing of an image passes through z."
-    label = " and its label" if params.model.conditional else ""
+    label = " and a label" if params.model.conditional else ""
+    several = sum(used) > 1 or bool(label)
     return (
-        f"{begin} Blur comes from what does not pass: of the {values:,} values of an image, "
-        f"{_count(sum(used), 'number')}{label} must do, and the decoder shows the mean of all images that "
-        f"{'they fit' if sum(used) > 1 or label else 'it fits'}."
+        f"{begin} Blur comes from what does not pass: {_count(sum(used), 'number')}{label} "
+        f"{'stand' if several else 'stands'} for the {values:,} values of an image, and the decoder shows "
+        f"the mean of all images that {'they fit' if several else 'it fits'}."
     )
 
 
@@ -173,7 +176,7 @@ def cost(metrics: Metrics, values: int) -> str:
     if "iw_gain" in rgb:
         written.append(
             f"A tighter bound, with many samples of z, is {number(rgb['iw_gain'], ',.1f')} nats lower: "
-            "so much of the cost is the bound's looseness."
+            "at least so much of the cost is the bound's looseness."
         )
     return " ".join(written)
 
@@ -200,8 +203,7 @@ def verdict(rgb: Mapping[str, float], noun: str) -> Verdict | None:
             f"Less than {LEAST_DEVIATION} is too little: one mean picture for each {noun}, shown again and "
             "again, would be read right too, and is no sample."
         )
-    head = "Fails." if reasons else "Passes."
-    return Verdict(not reasons, " ".join([head, read, differ, *reasons]))
+    return Verdict(not reasons, " ".join([read, differ, *reasons]))
 
 
 def noun(classes: Sequence[str]) -> str:
