@@ -54,7 +54,7 @@ PRESETS = {
     ),
     "sharp": _preset(
         "the sharpest reconstructions with a model for each channel",
-        "@SHARP@",
+        "6.082 bits per dimension, MSE 0.0037 where PCA has 0.0040, 60 of 60 units active",
         USED | {"likelihood": "gaussian", "architecture": "conv", "hidden": [24, 48]},
         ANNEALED | {"kl_warmup": 0, "shift": 2},
     ),
@@ -66,7 +66,7 @@ PRESETS = {
     ),
     "conditional": _preset(
         "drawing a digit that one asks for",
-        "@COND@",
+        "excess 68.9 nats, 79.6 % of samples read as asked, deviation 0.85 of real crops'",
         USED | {"channels": "joint", "latent": 10, "conditional": True},
         ANNEALED,
     ),

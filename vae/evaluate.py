@@ -11,7 +11,6 @@ from vae.model import VAE
 
 BATCH = 1000  # images at a time; fixed, since it shapes the rounding
 SAMPLES = 512  # of z an image in `bound`
-DECODED = 4096  # of them at once
 ACTIVE = 0.01  # variance of the posterior mean over the set above which a unit is active (Burda et al. 2016)
 
 
@@ -84,15 +83,14 @@ def bound(
     labels_N: Tensor | None = None,
     samples: int = SAMPLES,
 ) -> Bound:
-    """Of one model alone (C = 1), on uint8 images. An image's noise does not depend on the others."""
+    """Of one model alone (C = 1), on uint8 images; one at a time, since more would leave a CPU's cache."""
     draw = randomness.generator(seed, component, "bound")
     latent = model.mu.weight.shape[-1]
-    images_at_once = max(1, DECODED // samples)
     weighted = cost = 0.0
-    for start in range(0, len(images_ND), images_at_once):
-        x = images_ND[None, start : start + images_at_once] / 255
-        labels = None if labels_N is None else labels_N[None, start : start + images_at_once]
-        noise = draw.standard_normal((1, x.shape[1], samples, latent), "float32")
+    for n in range(len(images_ND)):
+        x = images_ND[None, n : n + 1] / 255
+        labels = None if labels_N is None else labels_N[None, n : n + 1]
+        noise = draw.standard_normal((1, 1, samples, latent), "float32")
         log_weights = objective.log_weights(model, x, torch.from_numpy(noise).to(x.device), labels)
         weighted -= float(objective.importance_bound(log_weights).sum(dtype=torch.float64))
         cost -= float(log_weights.mean(-1).sum(dtype=torch.float64))
