@@ -56,7 +56,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pipeline").unlink()
     shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     done = dvc("repro", cwd=folder, VAEPIPE_WORKERS="2")
-    assert ran(done) == ["download", "convert", "split", "train", "merge"]
+    assert ran(done) == ["download", "convert", "split", "judge", "train", "merge"]
     assert "starting 2 CPU ranks for red+green | blue" in done.stderr
     return folder
 
