@@ -4,7 +4,7 @@ vaepipe init paper && cd paper
 # in params.yaml: data.source: synthetic, and 20,000 training and 2,000 test images
 dvc repro
 python docs/picture.py reconstructions.png paper            # originals, each above its reconstruction
-python docs/picture.py compared.png paper separate sharp    # the same images, a row for each workspace
+python docs/picture.py compared.png paper separate joint    # the same images, a row for each workspace
 python docs/picture.py --digits digits.png conditional      # samples: a row for each digit
 """
 
