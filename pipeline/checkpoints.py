@@ -61,10 +61,12 @@ class Checkpoints(RunFolder):
             fs.copy_files(self.path(epoch, component), str(local), self.files, fs.LocalFileSystem())
             return modelfile.load_checkpoint(local)
 
-    def latest(self) -> int:
-        """The last epoch that all components can be loaded from; 0 if there is none."""
+    def latest(self, most: int | None = None) -> int:
+        """The last epoch, up to `most`, that all components can be loaded from; 0 if there is none."""
         for epoch in reversed(self.epochs()):
-            if all(self._is_whole(epoch, component) for component in self.components):
+            if (most is None or epoch <= most) and all(
+                self._is_whole(epoch, component) for component in self.components
+            ):
                 return epoch
         return 0
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline import cli_studies, options
 from pipeline.errors import PipelineError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 
 STAGES = "Stages, in the order in which dvc repro runs them"
+STUDIES = "Studies"
 WORKSPACES = "Workspaces"
 
 
@@ -81,57 +83,20 @@ def judge() -> None:
     stage.run(read.model.conditional, read.data.validation, read.train.seed)
 
 
-def _gpus(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal():
-        raise typer.BadParameter(f"{text!r} is neither a number, 0 or more, nor auto")
-    return int(text)
-
-
 @app.command(rich_help_panel=STAGES)
 def train(
-    gpus: Annotated[
-        str,
-        typer.Option(
-            envvar="VAEPIPE_GPUS",
-            help="Ranks with a GPU each; 0 for the CPU; auto for as many as are of use.",
-            metavar="N|auto",
-        ),
-    ] = "auto",
+    gpus: options.Gpus = "auto",
     workers: Annotated[
         int | None,
         typer.Option(envvar="VAEPIPE_WORKERS", min=1, help="CPU ranks. Default: one for each component."),
     ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            envvar="VAEPIPE_STORAGE",
-            help="Where checkpoints go: a folder or s3://bucket/folder. Default: .vaepipe/runs.",
-        ),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            envvar=["VAEPIPE_ADDRESS", "RAY_ADDRESS"],
-            help="A running Ray cluster, or auto for the one on this machine. Default: start Ray here.",
-        ),
-    ] = None,
-    max_failures: Annotated[
-        int,
-        typer.Option(envvar="VAEPIPE_MAX_FAILURES", min=0, help="Restarts after a rank has failed."),
-    ] = 3,
-    checkpoint_seconds: Annotated[
-        float,
-        typer.Option(
-            envvar="VAEPIPE_CHECKPOINT_SECONDS",
-            min=0,
-            help="Time between two checkpoints, or one epoch where that is longer.",
-        ),
-    ] = 15.0,
+    storage: options.Storage = None,
+    address: options.Address = None,
+    max_failures: options.MaxFailures = 3,
+    checkpoint_seconds: options.CheckpointSeconds = 15.0,
 ) -> None:
     """Fit the components' models on the machines that there are. They do not change the answer."""
-    ranks_with_gpu = _gpus(gpus)
+    ranks_with_gpu = options.gpus(gpus)
     from pipeline import params
     from pipeline.stages import train as stage
 
@@ -148,6 +113,10 @@ def merge() -> None:
 
     read = params.read()
     stage.run(read)
+
+
+for command in (cli_studies.study, cli_studies.studies, cli_studies.tune):
+    app.command(rich_help_panel=STUDIES)(command)
 
 
 @app.command(rich_help_panel=WORKSPACES)
@@ -180,10 +149,7 @@ def runs(
         bool, typer.Option("--prune", help="Delete those that no model in models/ came from.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
-    storage: Annotated[
-        str | None,
-        typer.Option(envvar="VAEPIPE_STORAGE", help="Where the checkpoints are. Default: .vaepipe/runs."),
-    ] = None,
+    storage: options.Storage = None,
 ) -> None:
     """List the training runs on disk: how far each came, its size, and its parameters."""
     from rich.console import Console

@@ -1,6 +1,5 @@
 """One gang of ranks under Ray Train, seen from the driver."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
@@ -18,8 +17,6 @@ from pipeline.placement import Request
 from pipeline.ray_session import Session
 from pipeline.worker import Handed, Job, train_rank
 from vae.config import Sizes
-
-READ_SECONDS = 0.25  # between readings of the board
 
 
 def hand_over(images: Images, sizes: Sizes) -> Handed:
@@ -62,20 +59,20 @@ def train(
             ),
         )
         trainer.joined = session.joined
-        attempt = _Attempt(trainer)
-        attempt.start()
-        # Never a plain `ray.get`: with Ray's servers gone it would wait for a minute.
         reading = board.read.remote()
-        while attempt.is_alive():
-            session.check()
-            attempt.join(READ_SECONDS)
+
+        def look() -> None:
+            # Never a plain `ray.get`: with Ray's servers gone it would wait for a minute.
+            nonlocal reading
             if ray.wait([reading], timeout=0)[0]:
                 _show(reading, show)
                 reading = board.read.remote()
+
+        error = ray_session.attend(trainer.fit, session, look)
         _show(reading, show)
         _show(board.read.remote(), show)
-        if attempt.error:
-            raise PipelineError(_explained(attempt.error))
+        if error:
+            raise PipelineError(_explained(error))
 
 
 class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
@@ -93,20 +90,6 @@ class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
     def _create_default_callbacks(self) -> list[Any]:
         unused = self.UNUSED if self.joined else self.UNUSED_ALONE
         return [each for each in super()._create_default_callbacks() if type(each).__name__ not in unused]
-
-
-class _Attempt(threading.Thread):
-    """`fit` blocks, so it has a thread; the main thread draws, and answers Ctrl-C at once."""
-
-    def __init__(self, trainer: TorchTrainer) -> None:
-        super().__init__(name="ray-train", daemon=True)
-        self.trainer, self.error = trainer, None
-
-    def run(self) -> None:
-        try:
-            self.trainer.fit()
-        except Exception as error:
-            self.error = error  # type: ignore[assignment]  # handed to the main thread
 
 
 def _show(reading: ray.ObjectRef, show: Callable[[Board], None]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 DVC_YAML = Path("dvc.yaml")
 PARAMS = Path("params.yaml")
+STUDIES_YAML = Path("studies.yaml")
 
 RAW = Path("data/raw")  # the .mat files, by their official names, or a user's own images
 OWN = RAW / "images.h5"  # the latter, all splits
@@ -20,11 +21,14 @@ TEST_METRICS = Path("metrics/test.json")
 HISTORY = Path("plots/training.csv")
 RECONSTRUCTIONS = Path("reconstructions/test.h5")
 REPORT = Path("report/index.html")
+STUDIES = Path("studies")  # a folder a study, and a page of all
 
 # Not outs of any stage: what has to survive DVC's deleting them. Ignored by git and DVC.
 STATE = Path(".vaepipe")
 DOWNLOADS = STATE / "downloads"  # verified files, and partial ones
 RUNS = STATE / "runs"  # checkpoints and timings, by run
+TRIALS = STATE / "trials"  # what the trials of studies found, and checkpoints of unfinished ones
+SEARCHES = STATE / "searches"  # what searches tried
 
 SPLITS = ("train", "test", "extra")
 COLOURS = ("red", "green", "blue")  # in the order of the image's channels
@@ -47,6 +51,10 @@ def colours(component: str) -> tuple[str, ...]:
 
 def channel(colour: str) -> Path:
     return CHANNELS / f"{colour}.h5"
+
+
+def study(name: str) -> Path:
+    return STUDIES / name
 
 
 def model(component: str) -> Path:

@@ -30,12 +30,7 @@ def component(
     """Of one model: what `evaluate` found, its bounds, and a linear model's cost. Nats are an image."""
     chosen = evenly(len(images_ND), BOUND_IMAGES)
     bounds = bound(model, name, images_ND[chosen], seed, None if labels_N is None else labels_N[chosen])
-    values: dict[str, float] = {"cost": found.cost, "reconstruction": found.reconstruction, "kl": found.kl}
-    if model.likelihood.density:
-        values["bits_per_dim"] = found.cost / (images_ND.shape[1] * np.log(2)) + 8
-    else:
-        values["floor"] = baseline.entropy_floor(images_ND)
-        values["excess"] = found.cost - values["floor"]
+    values = costs(model, found, images_ND)
     values |= {"iw_cost": bounds.weighted, "iw_gain": bounds.gain}
     match model.config.likelihood:
         case "bernoulli":
@@ -48,6 +43,17 @@ def component(
         "mse": found.mse,
         "pca_mse": baseline.reconstruction_error(linear, images_ND),
     }
+
+
+def costs(model: VAE, found: Measures, images_ND: Tensor) -> dict[str, float]:
+    """What `evaluate` found of one model: the cost, its parts, and its excess or its bits per dimension."""
+    values: dict[str, float] = {"cost": found.cost, "reconstruction": found.reconstruction, "kl": found.kl}
+    if model.likelihood.density:
+        values["bits_per_dim"] = found.cost / (images_ND.shape[1] * np.log(2)) + 8
+    else:
+        values["floor"] = baseline.entropy_floor(images_ND)
+        values["excess"] = found.cost - values["floor"]
+    return values
 
 
 def together(components: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -119,6 +119,17 @@ def load(path: Path = layout.PARAMS) -> Any:
         raise PipelineError(f"{path}:{line} not valid YAML: {problem}") from None
 
 
+def paths() -> list[str]:
+    """Every parameter, such as `model.latent`."""
+    return [f"{section}.{key}" for section in _fields([]) for key in _fields([section])]
+
+
+def kind(path: str) -> Any:
+    """A parameter's type."""
+    section, key = path.split(".")
+    return Params.__dataclass_fields__[section].type.__dataclass_fields__[key].type
+
+
 def change(path: Path, changes: Changes) -> None:
     """Set parameters of a params.yaml; its comments and order stay."""
     yaml = YAML()

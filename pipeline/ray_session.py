@@ -4,7 +4,8 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ ENVIRONMENT = {
 LOCAL_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
 CONNECT_SECONDS = 5.0  # for a cluster to answer
+ATTEND_SECONDS = 0.25  # between two looks at Ray's processes
 
 # Where `ray up` leaves the cluster's description on the head, for its autoscaler.
 AUTOSCALER_CONFIG = Path("~/ray_bootstrap_config.yaml").expanduser()
@@ -130,6 +132,32 @@ def autoscaler_gpus(config: Path) -> int:
         for _ in range(kind.get("max_workers", 0))
     ]
     return sum(sorted(workers, reverse=True)[: cluster["max_workers"]])
+
+
+def attend(
+    work: Callable[[], object], session: Session, each: Callable[[], None] | None = None
+) -> BaseException | None:
+    """Let blocking work of Ray's be done in a thread; return what it raised.
+
+    The main thread meanwhile calls `each` a few times a second, watches Ray's processes, and answers Ctrl-C
+    at once.
+    """
+    raised: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            work()
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=attempt, name="ray-work", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        session.check()
+        thread.join(ATTEND_SECONDS)
+        if each:
+            each()
+    return raised[0] if raised else None
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pipeline.errors import PipelineError
 
 ABOUT = "about.json"
 MARK = "storage-mark"
+TRIALS = "trials"  # a folder beside the runs, with the checkpoints of studies' trials
 SUFFIX = ".safetensors"
 
 
@@ -112,7 +113,9 @@ def names(storage: str) -> list[str]:
     """
     files, root = _open(storage)
     folders = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
-    return sorted(info.base_name for info in folders if info.type == fs.FileType.Directory)
+    return sorted(
+        info.base_name for info in folders if info.type == fs.FileType.Directory and info.base_name != TRIALS
+    )
 
 
 def _open(storage: str) -> tuple[fs.FileSystem, str]:

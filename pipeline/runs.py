@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,19 +25,34 @@ def run_hash(training: Images, held_out: Images, model: ModelConfig, train: Trai
     """16 hexadecimal digits, a function of the images, the parameters and the source of `vae`."""
     digest = hashlib.blake2b(digest_size=8)
     for name, images in (("train", training), ("validation", held_out)):
-        arrays = images.pixels | ({"labels": images.told()} if model.conditional else {})
-        for component, array in arrays.items():
-            digest.update(f"{name} {component} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    shaping = asdict(train)
+        add_images(digest, name, images, labels=model.conditional)
+    digest.update(json.dumps(shaping(model, train), sort_keys=True).encode())
+    add_sources(digest)
+    return digest.hexdigest()
+
+
+def shaping(model: ModelConfig, train: TrainConfig) -> list[dict[str, Any]]:
+    """The parameters that shape a run's result at a given epoch."""
+    fitted = asdict(train)
     if not train.epochs_shape_it:
         # Raising them goes on from where the run stopped.
-        del shaping["epochs"]
-    digest.update(json.dumps([asdict(model), shaping], sort_keys=True).encode())
-    for source in sorted(Path(vae.__file__).parent.glob("*.py")):
+        del fitted["epochs"]
+    return [asdict(model), fitted]
+
+
+def add_images(digest: hashlib.blake2b, name: str, images: Images, *, labels: bool) -> None:
+    """Add a set of images to a digest."""
+    arrays = images.pixels | ({"labels": images.told()} if labels else {})
+    for component, array in arrays.items():
+        digest.update(f"{name} {component} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+
+
+def add_sources(digest: hashlib.blake2b, *others: Path) -> None:
+    """Add the source of `vae`, and of other modules, to a digest."""
+    for source in (*sorted(Path(vae.__file__).parent.glob("*.py")), *others):
         digest.update(source.name.encode())
         digest.update(source.read_bytes())
-    return digest.hexdigest()
 
 
 @contextmanager

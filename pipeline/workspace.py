@@ -14,7 +14,29 @@ from pipeline import files, layout, params
 from pipeline.errors import PipelineError
 
 # What a workspace is made of, and what the checkout itself is: DVC's stages, parameters and settings.
-TEMPLATE = ("dvc.yaml", "params.yaml", ".dvcignore", ".dvc/config", ".dvc/plots/components.json")
+TEMPLATE = (
+    "dvc.yaml",
+    "params.yaml",
+    "studies.yaml",
+    "studies/dvc.yaml",
+    ".dvcignore",
+    ".dvc/config",
+    ".dvc/plots/components.json",
+)
+
+# DVC's outs, and what survives them.
+IGNORED = [
+    "/data",
+    "/judge",
+    "/models",
+    "/reconstructions",
+    "/report",
+    "/studies/index.html",
+    "/studies/*/results.csv",
+    "/studies/*/plot.svg",
+    "/studies/*/pictures.png",
+    "/.vaepipe",
+]
 
 # A minute on two cores, and enough to see the models learn.
 DEMO: params.Changes = {
@@ -44,7 +66,7 @@ def create(folder: Path, changes: params.Changes | None = None, *, git: bool | N
         for package in (vae, pipeline):
             home = Path(str(package.__file__)).resolve().parent
             (part / home.name).symlink_to(home, target_is_directory=True)
-        (part / ".gitignore").write_text("/data\n/judge\n/models\n/reconstructions\n/report\n/.vaepipe\n")
+        (part / ".gitignore").write_text("\n".join(IGNORED) + "\n")
         if not (_in_git(folder) if git is None else git):
             _without_git(part / ".dvc/config")
         if changes:

@@ -92,6 +92,25 @@ def test_params_are_what_the_command_hands_to_the_stage(name: str) -> None:
     assert set(STAGES[name].get("params", [])) == handed
 
 
+def test_a_studys_stage_is_its_command_and_what_it_loads() -> None:
+    """A stage of `foreach`, over the entries of studies.yaml themselves."""
+    [(name, each)] = YAML(typ="safe").load(ROOT / "studies/dvc.yaml")["stages"].items()
+    stage = each["do"]
+    assert (name, each["foreach"], stage["cmd"]) == ("study", "${studies}", "vaepipe study ${key}")
+    sources = {
+        modules()[module].relative_to(ROOT)
+        for module in closure("pipeline.studies.study")
+        if modules()[module].name != "__init__.py"
+    }
+    pages = {Path("pipeline/studies/index.html"), Path("pipeline/report/style.html")}
+    assert names(stage["deps"]) == {layout.CHANNELS} | sources | pages
+    written = names(stage["outs"] + stage["metrics"] + stage["plots"])
+    folder = layout.study("${key}")
+    assert written == {folder / f for f in ("results.csv", "summary.json", "plot.svg", "pictures.png")}
+    assert stage["params"][:-1] == ["data.validation", "model", "train"]
+    assert stage["params"][-1] == {"studies.yaml": ["noise", "studies.${key}", "studies.${noise}"]}
+
+
 def test_what_survives_dvc_is_ignored_by_git_and_dvc() -> None:
     assert f"/{layout.STATE}/" in (ROOT / ".gitignore").read_text().split()
     assert str(layout.STATE) in (ROOT / ".dvcignore").read_text().split()

@@ -9,16 +9,18 @@ from imports import imports, local_imports, modules
 
 # The rooms, each with the rooms it may enter besides itself.
 PIPELINE_ROOMS = {
-    "cli": {"stages", "workspace", "doctor", "common"},
+    "cli": {"stages", "studies", "workspace", "doctor", "common"},
     "workspace": {"common"},
     "doctor": {"data", "common"},
     "stages": {"ray", "gallery", "report", "data", "common"},
+    "studies": {"ray", "report", "common"},
     "ray": {"common"},
     "gallery": {"report", "common"},
     "report": {"data", "common"},
     "data": {"common"},
     "common": set(),
 }
+CLI = {"cli", "cli_studies", "options"}
 RAY = {"board", "gang", "ray_session", "training_view", "worker"}
 
 
@@ -27,6 +29,8 @@ def room(module: str) -> str:
     if parts[0] == "vae":
         return "vae"
     name = parts[1] if len(parts) > 1 else "common"
+    if name in CLI:
+        return "cli"
     return "ray" if name in RAY else name if name in PIPELINE_ROOMS else "common"
 
 
@@ -83,6 +87,8 @@ def test_packages_hold_no_code_of_their_own() -> None:
         ("import pipeline.stages.train", {"ray", "matplotlib", "scipy"}),
         ("import pipeline.stages.merge", {"ray"}),
         ("import pipeline.catalogue", {"torch", "ray"}),
+        ("import pipeline.studies.declared, pipeline.studies.page", {"torch", "ray", "h5py", "optuna"}),
+        ("import pipeline.studies.study", {"optuna"}),
         ("import pipeline.board", {"torch"}),  # a process of its own, in which nothing is computed
         ("import pipeline.doctor.visit", {"torch", "ray", "h5py", "scipy", "packaging"}),
     ],
@@ -107,5 +113,7 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
-    for command in ("download", "convert", "split", "train", "merge", "init", "demo", "runs", "doctor"):
-        assert command in shown.stdout
+    for command in ("download", "convert", "split", "judge", "train", "merge", "study", "studies", "tune"):
+        assert f" {command} " in shown.stdout
+    for command in ("init", "demo", "runs", "doctor", "preset"):
+        assert f" {command} " in shown.stdout

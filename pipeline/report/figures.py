@@ -73,16 +73,24 @@ def filled(tiles: np.ndarray, columns: int) -> np.ndarray:
     return np.pad(tiles, ((0, 0), (0, columns - tiles.shape[1]), (0, 0), (0, 0), (0, 0)))
 
 
-def grid(tiles: np.ndarray, scale: int) -> str:
-    """A PNG of RGBA tiles, (rows, columns, H, W, 4) uint8, `scale` times enlarged."""
+def sheet(tiles: np.ndarray, scale: int) -> Image.Image:
+    """RGBA tiles, (rows, columns, H, W, 4) uint8, side by side, `scale` times enlarged."""
     rows, columns, height, width, _ = tiles.shape
     framed = np.pad(tiles, ((0, 0), (0, 0), (0, GAP), (0, GAP), (0, 0)))
-    sheet = framed.swapaxes(1, 2).reshape(rows * (height + GAP), columns * (width + GAP), 4)
-    image = Image.fromarray(sheet[:-GAP, :-GAP])
-    enlarged = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+    pixels = framed.swapaxes(1, 2).reshape(rows * (height + GAP), columns * (width + GAP), 4)
+    image = Image.fromarray(pixels[:-GAP, :-GAP])
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+
+
+def png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    enlarged.save(buffer, "PNG", optimize=True)
-    return _data_uri("image/png", buffer.getvalue())
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def grid(tiles: np.ndarray, scale: int) -> str:
+    """A PNG of tiles, as `sheet` has them."""
+    return data_uri("image/png", png(sheet(tiles, scale)))
 
 
 def curves(history: Sequence[Record], component: str) -> str:
@@ -98,7 +106,7 @@ def curves(history: Sequence[Record], component: str) -> str:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if axis.lines:
             axis.legend(frameon=False)
-    return _data_uri("image/svg+xml", svg.getvalue())
+    return data_uri("image/svg+xml", svg.getvalue())
 
 
 def activity(variance: Sequence[float], component: str, threshold: float) -> str:
@@ -118,7 +126,7 @@ def activity(variance: Sequence[float], component: str, threshold: float) -> str
             axis.set_xlabel("unit")
         else:
             axis.set_xlabel("units, most active first")
-    return _data_uri("image/svg+xml", svg.getvalue())
+    return data_uri("image/svg+xml", svg.getvalue())
 
 
 @contextmanager
@@ -135,5 +143,5 @@ def _plot(component: str) -> Iterator[tuple[Axes, str, io.BytesIO]]:
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
 
 
-def _data_uri(kind: str, data: bytes) -> str:
+def data_uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"

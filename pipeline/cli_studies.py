@@ -1,0 +1,97 @@
+"""The commands that compare trainings: `study`, `studies`, `tune`."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline import options
+
+PerGpu = Annotated[
+    int, typer.Option(envvar="VAEPIPE_PER_GPU", min=1, help="Trials that share a GPU at a time.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        envvar="VAEPIPE_WORKERS",
+        min=1,
+        help="Trials at a time on CPUs. Default: as many as there are cores for.",
+    ),
+]
+Threads = Annotated[int, typer.Option(envvar="VAEPIPE_THREADS", min=1, help="CPU cores of a trial.")]
+
+
+def study(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Run all that studies.yaml declares.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Also run a study of more than 1,000 trials.")] = False,
+    gpus: options.Gpus = "auto",
+    per_gpu: PerGpu = 2,
+    workers: Workers = None,
+    threads: Threads = 1,
+    storage: options.Storage = None,
+    address: options.Address = None,
+    max_failures: options.MaxFailures = 3,
+    checkpoint_seconds: options.CheckpointSeconds = 15.0,
+) -> None:
+    """Run studies of studies.yaml: train every setting once, and compare them, also with chance.
+
+    Results go to studies/NAME, and a page of all to studies/index.html. What has finished never runs again;
+    an interrupted study goes on by the same command.
+    """
+    chosen = options.gpus(gpus)
+    from pipeline.studies import declared
+
+    if bool(names) == every:
+        raise typer.BadParameter("name studies, or give --all; `vaepipe studies` lists them")
+    wanted, noise = declared.check(names or list(declared.read().studies), yes=yes)
+    from pipeline.studies import study as runner
+    from pipeline.studies.fleet import Machines
+
+    machines = Machines(chosen, per_gpu, workers, threads, storage, address, max_failures, checkpoint_seconds)
+    runner.run(wanted, noise, machines)
+
+
+def studies() -> None:
+    """List the studies and searches of studies.yaml: what they ask, how many trials, and whether they ran."""
+    from pipeline import layout
+    from pipeline.studies import declared, page
+
+    found = declared.read()
+    width = max(map(len, found.names()))
+    for name, each in found.studies.items():
+        ran = "ran" if (layout.study(name) / page.SUMMARY).exists() else ""
+        typer.echo(f"{name:<{width}}  {len(each.settings):>3} trials  {ran:<4} {each.question}")
+    for name, search in found.searches.items():
+        ran = "ran" if (layout.study(name) / page.SUMMARY).exists() else ""
+        typer.echo(
+            f"{name:<{width}}  {search.trials:>3} trials  {ran:<4} search over {', '.join(search.space)}"
+        )
+    page.write(found.names())
+    typer.echo(f"\nWhat has run: {layout.STUDIES / page.NAME}")
+
+
+def tune(
+    name: Annotated[str, typer.Argument(help="A search of studies.yaml.")] = "default",
+    apply: Annotated[bool, typer.Option("--apply", help="Write what was found into params.yaml.")] = False,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials in all, other than studies.yaml says.")
+    ] = None,
+    gpus: options.Gpus = "auto",
+    per_gpu: PerGpu = 2,
+    workers: Workers = None,
+    threads: Threads = 1,
+    storage: options.Storage = None,
+    address: options.Address = None,
+    max_failures: options.MaxFailures = 3,
+    checkpoint_seconds: options.CheckpointSeconds = 15.0,
+) -> None:
+    """Search for better parameters, judged on the validation images; bad trials are stopped early."""
+    chosen = options.gpus(gpus)
+    from pipeline.studies import declared
+
+    wanted = declared.check_search(name, trials)
+    from pipeline.studies import search as runner
+    from pipeline.studies.fleet import Machines
+
+    machines = Machines(chosen, per_gpu, workers, threads, storage, address, max_failures, checkpoint_seconds)
+    runner.run(wanted, machines, apply=apply)

@@ -1,0 +1,308 @@
+"""studies.yaml, read strictly: what is compared, and what is searched."""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline import layout, params
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+
+Setting = Mapping[str, Any]  # parameters by path, such as {"model.latent": 20}
+
+Entry = TypeVar("Entry")
+
+MANY = 1000  # trials that nobody asks for by mistake
+SECTIONS = ("model", "train")  # what trials may differ in; they share the data
+
+UNSEARCHED = {
+    "model.likelihood": "costs under different likelihoods cannot be compared",
+    "train.epochs": "the scheduler decides how many each trial gets, up to params.yaml's",
+    "train.seed": "it would find the luckiest one",
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """Settings to compare."""
+
+    name: str
+    question: str
+    settings: tuple[Setting, ...]
+    paper: tuple[
+        float, ...
+    ] = ()  # the cost that the paper printed for each setting, nats an image of a channel
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included."""
+
+    low: float
+    high: float
+    log: bool  # drawn evenly in the logarithm
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Search:
+    """A space of settings."""
+
+    name: str
+    trials: int
+    grace: int  # epochs before a trial may be stopped
+    space: Mapping[str, Range | tuple[Any, ...]]  # by path: a range, or a choice of values
+
+
+@dataclass(frozen=True)
+class Declared:
+    """All of studies.yaml."""
+
+    studies: Mapping[str, Study]
+    searches: Mapping[str, Search]
+    noise: Study  # the study of seeds, whose spread the others are held against
+
+    def names(self) -> list[str]:
+        """Of all studies and searches, in their order."""
+        return [*self.studies, *self.searches]
+
+    def study(self, name: str) -> Study:
+        """A study by name.
+
+        Raises:
+            PipelineError: there is none of that name.
+        """
+        return _found(name, self.studies, "study")
+
+    def search(self, name: str) -> Search:
+        """A search by name; raises as `study` does."""
+        return _found(name, self.searches, "search")
+
+
+def read(path: Path = layout.STUDIES_YAML) -> Declared:
+    """Read studies.yaml, and check all but the parameters' values (see `parameters`).
+
+    Raises:
+        PipelineError: one line that says what is wrong, and where.
+    """
+    top = _section(params.load(path), f"{path}", {"studies", "noise"}, {"searches"})
+    studies = {n: _study(n, s, f"{path}: studies.{n}") for n, s in _named(top["studies"], path, "studies")}
+    searches = {
+        n: _search(n, s, f"{path}: searches.{n}")
+        for n, s in _named(top.get("searches") or {}, path, "searches")
+    }
+    for name in studies.keys() & searches.keys():
+        raise PipelineError(f"{path}: {name} is a study and a search; give one of them another name")
+    noise = top["noise"]
+    if noise not in studies:
+        raise PipelineError(
+            f"{path}: noise is {json.dumps(noise)}; name one of the studies: {', '.join(studies)}"
+        )
+    if any(set(setting) != {"train.seed"} for setting in studies[noise].settings):
+        raise PipelineError(f"{path}: studies.{noise}: noise must be a study that varies train.seed alone")
+    if len(studies[noise].settings) < 2:
+        raise PipelineError(f"{path}: studies.{noise}: noise must be a study of two seeds or more")
+    return Declared(studies, searches, studies[noise])
+
+
+def check(names: Sequence[str], *, yes: bool = False) -> tuple[list[Study], Study]:
+    """The studies of these names and the noise's, with all checked that needs no data.
+
+    Raises:
+        PipelineError: params.yaml or studies.yaml is wrong, or there are more than MANY trials and not `yes`.
+    """
+    params.read()
+    base, found = params.load(), read()
+    studies = [found.study(name) for name in dict.fromkeys(names)]
+    for study in (*studies, found.noise):
+        where = f"{layout.STUDIES_YAML}: studies.{study.name}"
+        if len(study.settings) > MANY and not yes:
+            raise PipelineError(
+                f"{where}: {len(study.settings):,} trials; add --yes to run more than {MANY:,}"
+            )
+        for setting in study.settings:
+            parameters(base, setting, where)
+    return studies, found.noise
+
+
+def check_search(name: str, trials: int | None) -> Search:
+    """A search, with all checked that needs no data; `trials` other than declared.
+
+    Raises:
+        PipelineError: params.yaml or studies.yaml is wrong, or no validation images are held out.
+    """
+    base, search = params.read(), read().search(name)
+    if not base.data.validation:
+        raise PipelineError(
+            f"{layout.PARAMS}: data.validation is 0, but validation images judge a search; set it, as to 0.05"
+        )
+    where = f"{layout.STUDIES_YAML}: searches.{name}"
+    if search.grace > base.train.epochs:
+        raise PipelineError(
+            f"{where}: grace is {search.grace}, more than params.yaml's {base.train.epochs} epochs"
+        )
+    for path, dimension in search.space.items():
+        ends = (dimension.low, dimension.high) if isinstance(dimension, Range) else dimension
+        for value in ends:
+            parameters(params.load(), {path: value}, where)
+    return search if trials is None else replace(search, trials=trials)
+
+
+def parameters(base: Mapping[str, Any], setting: Setting, where: str) -> Params:
+    """params.yaml, as it was read, with a setting's parameters; `where` is what errors call it.
+
+    Raises:
+        PipelineError: a value has the wrong type or range.
+    """
+    values = {name: dict(section) for name, section in base.items()}
+    for path, value in setting.items():
+        section, key = path.split(".")
+        values[section][key] = value
+    return params.check(values, Path(where))
+
+
+def _study(name: str, value: Any, where: str) -> Study:
+    entry = _section(value, where, set(), {"question", "vary", "settings", "paper"})
+    if ("vary" in entry) == ("settings" in entry):
+        raise PipelineError(f"{where}: give it either vary, lists of values, or settings, a list of settings")
+    settings = tuple(_grid(entry["vary"], where) if "vary" in entry else _listed(entry["settings"], where))
+    for place, setting in enumerate(settings):
+        if setting in settings[:place]:
+            raise PipelineError(f"{where}: {label(setting)} is there twice")
+    paper = entry.get("paper", [])
+    if not isinstance(paper, list) or not all(isinstance(v, int | float) for v in paper):
+        raise PipelineError(f"{where}: paper must be a list of costs")
+    if paper and len(paper) != len(settings):
+        raise PipelineError(f"{where}: paper has {len(paper)} costs for {len(settings)} settings")
+    question = entry.get("question", "")
+    if not isinstance(question, str):
+        raise PipelineError(f"{where}: question must be a text")
+    return Study(name, question, settings, tuple(float(v) for v in paper))
+
+
+def _grid(vary: Any, where: str) -> Iterator[Setting]:
+    if not isinstance(vary, dict) or not vary:
+        raise PipelineError(f"{where}: vary must name parameters, each with a list of values")
+    for path, values in vary.items():
+        _check_path(path, where)
+        if not isinstance(values, list) or not values:
+            found = "an empty list" if values == [] else json.dumps(values, default=str)
+            raise PipelineError(
+                f"{where}: {path} is {found}; give it a list of values, such as {_example(path)}"
+            )
+    for values in itertools.product(*vary.values()):
+        yield dict(zip(vary, values, strict=True))
+
+
+def _listed(settings: Any, where: str) -> Iterator[Setting]:
+    if not isinstance(settings, list) or not settings:
+        raise PipelineError(
+            f"{where}: settings must be a list of settings; it is {json.dumps(settings, default=str)}"
+        )
+    for setting in settings:
+        if not isinstance(setting, dict) or not setting:
+            raise PipelineError(
+                f"{where}: a setting is parameters with a value each, such as {{model.latent: 20}}; "
+                f"there is {json.dumps(setting, default=str)}"
+            )
+        for path in setting:
+            _check_path(path, where)
+        yield setting
+
+
+def _search(name: str, value: Any, where: str) -> Search:
+    entry = _section(value, where, {"trials", "space"}, {"grace"})
+    grace = entry.get("grace", 1)
+    for key, number in (("trials", entry["trials"]), ("grace", grace)):
+        if type(number) is not int or number < 1:
+            raise PipelineError(
+                f"{where}: {key} is {json.dumps(number)}; it must be a whole number of at least 1"
+            )
+    space = entry["space"]
+    if not isinstance(space, dict) or not space:
+        raise PipelineError(f"{where}: space must name parameters, each with a list or a range of values")
+    for path in space:
+        _check_path(path, where)
+        if path in UNSEARCHED:
+            raise PipelineError(f"{where}: {path} cannot be searched: {UNSEARCHED[path]}")
+    return Search(name, entry["trials"], grace, {p: _dimension(p, v, where) for p, v in space.items()})
+
+
+def _dimension(path: str, value: Any, where: str) -> Range | tuple[Any, ...]:
+    if isinstance(value, list) and value:
+        return tuple(value)
+    if not isinstance(value, dict):
+        found = "an empty list" if value == [] else json.dumps(value, default=str)
+        raise PipelineError(
+            f"{where}: {path} is {found}; give it a list of values, or a range {{from: 1, to: 9}}"
+        )
+    entry = _section(value, f"{where}: {path}", {"from", "to"}, {"log"})
+    low, high, log = entry["from"], entry["to"], entry.get("log", False)
+    if any(type(end) not in (int, float) for end in (low, high)) or type(log) is not bool:
+        raise PipelineError(f"{where}: {path}: from and to must be numbers, and log true or false")
+    if not low < high or (log and low <= 0):
+        raise PipelineError(f"{where}: {path}: from must be less than to{', and above 0' if log else ''}")
+    return Range(low, high, log, params.kind(path) is int)
+
+
+def _named(section: Any, path: Path, name: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(section, dict):
+        raise PipelineError(f"{path}: {name} must be a section with a name for each")
+    for key, value in section.items():
+        if not isinstance(key, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", key):
+            raise PipelineError(
+                f"{path}: {name}.{key}: a name is of small letters, digits, - and _, since it names a folder"
+            )
+        yield key, value
+
+
+def _section(value: Any, where: str, needed: set[str], allowed: set[str]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise PipelineError(f"{where}: must be a section with the keys {', '.join(sorted(needed | allowed))}")
+    for key in value:
+        if key not in needed | allowed:
+            known = ", ".join(sorted(needed | allowed))
+            raise PipelineError(f"{where}: {key} is unknown; allowed there: {known}")
+    for key in sorted(needed - value.keys()):
+        raise PipelineError(f"{where}: {key} is missing")
+    return value
+
+
+def _check_path(path: Any, where: str) -> None:
+    known = [known for known in params.paths() if known.split(".")[0] in SECTIONS]
+    if path in known:
+        return
+    if path in params.paths():
+        raise PipelineError(
+            f"{where}: {path} does not differ between trials, which share the data: vary model's or train's "
+            "parameters, or use `dvc exp run -S`"
+        )
+    raise PipelineError(f"{where}: {path} is no parameter; there are {', '.join(known)}")
+
+
+def _example(path: str) -> str:
+    return "[[500, 500], [700, 300]]" if path == "model.hidden" else "[10, 20]"
+
+
+def _found(name: str, entries: Mapping[str, Entry], what: str) -> Entry:
+    if name not in entries:
+        raise PipelineError(
+            f"{layout.STUDIES_YAML}: no {what} is called {name}; there are {', '.join(entries) or 'none'}"
+        )
+    return entries[name]
+
+
+def label(setting: Setting) -> str:
+    """A setting in short, such as `latent 20` or `channels joint, latent 60`."""
+    return ", ".join(f"{path.split('.')[1]} {text(value)}" for path, value in setting.items())
+
+
+def text(value: Any) -> str:
+    """A value in short: widths as the paper writes them, 500-300."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "-".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,218 @@
+"""Trials under Ray Tune: as many at once as fit on the machines."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import ray
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+
+from pipeline import layout, ray_session
+from pipeline.errors import PipelineError
+from pipeline.images import Images
+from pipeline.placement import Offer
+from pipeline.ray_session import Session
+from pipeline.runfolder import TRIALS, RunFolder
+from pipeline.studies.trial import Report
+from pipeline.studies.worker import MARKED, Handed
+
+# Read by Tune's controller, which is a thread of the driver's.
+ENVIRONMENT = {
+    # Its own tables and files are not shown and not read.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # Trials name files from the workspace.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where trials run. No part of a study: the answer is the same, up to rounding."""
+
+    gpus: int | None = None  # to use; None: all that there are, else the CPU
+    per_gpu: int = 2  # trials that share a GPU
+    workers: int | None = None  # trials at once on CPUs; None: as many as there are cores for
+    threads: int = 1  # CPU threads of a trial
+    storage: str | None = None  # for checkpoints; None: .vaepipe/trials
+    address: str | None = None  # of a Ray cluster; None: start Ray here
+    max_failures: int = 3  # times that a trial is tried again
+    checkpoint_seconds: float = 15.0  # between two checkpoints of a trial
+
+    def checkpoints(self) -> str:
+        """Where trials keep them."""
+        return f"{self.storage.rstrip('/')}/{TRIALS}" if self.storage else str(layout.TRIALS.absolute())
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of Ray."""
+
+    cpus: int  # a trial's
+    gpus: float  # a trial's share
+    at_once: int  # trials, at most
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self.gpus else "cpu"
+
+    def __str__(self) -> str:
+        each = (
+            f"1/{round(1 / self.gpus)} GPU" if self.gpus else f"{self.cpus} CPU core{'s' * (self.cpus > 1)}"
+        )
+        return f"{each} each"
+
+
+def request(offer: Offer, machines: Machines) -> Request:
+    """Decide what to ask for.
+
+    Raises:
+        PipelineError: what is asked for can never be had here.
+    """
+    gpus, cores = machines.gpus, max((int(cpus) for cpus in offer.node_cpus), default=0)
+    if gpus and machines.workers:
+        raise PipelineError(
+            "--gpus and --workers exclude each other: a trial is on a share of a GPU, or on none"
+        )
+    if gpus is None:
+        gpus = 0 if machines.workers else offer.gpu_limit
+    if gpus > offer.gpu_limit:
+        raise PipelineError(
+            f"--gpus {gpus}: only {offer.gpu_limit} can be had here; "
+            f"ask for at most {offer.gpu_limit}, or --gpus auto"
+        )
+    if machines.threads > cores:
+        raise PipelineError(f"--threads {machines.threads}: no node has more than {cores} CPU cores")
+    if gpus:
+        return Request(machines.threads, 1 / machines.per_gpu, gpus * machines.per_gpu)
+    fit = sum(int(cpus) // machines.threads for cpus in offer.node_cpus)
+    return Request(machines.threads, 0, min(fit, machines.workers or fit))
+
+
+def hand_over(images: Images, channels: set[str]) -> Handed:
+    """Pixels in the object store, in each of the shapes asked for; `images` are of the three colours."""
+    stacks = {}
+    for kind in sorted(channels):
+        stack = np.stack([images.pixels[colour] for colour in layout.COLOURS])
+        if kind == "joint":
+            stack = np.ascontiguousarray(stack.swapaxes(0, 1)).reshape(1, len(images), -1)
+        stacks[kind] = ray.put(stack)
+    return Handed(stacks, images.side, images.told() if images.labels is not None else None)
+
+
+def leave_mark(machines: Machines) -> str:
+    """Leave what trials on other nodes have to see, lest their checkpoints be lost.
+
+    Raises:
+        PipelineError: the storage cannot be written.
+    """
+    return RunFolder(machines.checkpoints(), MARKED).mark()
+
+
+class Watcher(Protocol):
+    """Who is told of trials, by Tune's names of them, in the order in which things happen."""
+
+    def started(self, name: str, config: Mapping[str, Any]) -> None: ...
+
+    def reported(self, name: str, report: Report, machine: str) -> None: ...
+
+    def failed(self, name: str, reason: str, again: bool) -> None: ...
+
+    def ended(self, name: str) -> None: ...
+
+
+class _Callback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
+    """Tune's callbacks as a watcher's."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks to go on with them in another process, which is never done."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: TuneTrial, **info: Any) -> None:
+        self.watcher.started(trial.trial_id, trial.config)
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: TuneTrial, result: Mapping[str, Any], **info: Any
+    ) -> None:
+        if "failure" in result:
+            self.watcher.failed(trial.trial_id, result["failure"], again=False)
+        elif "report" in result:
+            self.watcher.reported(trial.trial_id, result["report"], result["machine"])
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: TuneTrial, **info: Any) -> None:
+        self.watcher.failed(trial.trial_id, _reason(trial), again=True)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: TuneTrial, **info: Any) -> None:
+        self.watcher.failed(trial.trial_id, _reason(trial), again=False)
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: TuneTrial, **info: Any) -> None:
+        self.watcher.ended(trial.trial_id)
+
+
+def _reason(trial: TuneTrial) -> str:
+    """One line from Ray's pages."""
+    error = trial.get_pickled_error() or trial.get_error() or "its process ended"
+    return (str(error).strip().splitlines() or ["its process ended"])[-1]
+
+
+def each(count: int) -> Any:
+    """Numbers from 0, a trial each, as a dimension of `space`."""
+    return tune.grid_search(list(range(count)))
+
+
+def run(
+    trainable: Any,
+    arguments: Mapping[str, Any],
+    space: Mapping[str, Any],
+    wanted: Request,
+    watcher: Watcher,
+    session: Session,
+    max_failures: int,
+    **tuning: Any,
+) -> None:
+    """Run trials to their ends; `tuning` is handed on to tune.TuneConfig.
+
+    Raises:
+        PipelineError: Ray lost a process that cannot be replaced, or the watcher raised.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with ray_session.scratch() as folder:
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(trainable, **arguments), {"CPU": wanted.cpus, "GPU": wanted.gpus}
+            ),
+            param_space=dict(space),
+            tune_config=tune.TuneConfig(
+                reuse_actors=True,  # importing torch takes seconds
+                max_concurrent_trials=wanted.at_once,
+                trial_dirname_creator=_dirname,
+                **tuning,
+            ),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=folder,  # nothing of it is read again: results are kept by the watcher
+                verbose=0,
+                callbacks=[_Callback(watcher)],
+                failure_config=tune.FailureConfig(max_failures=max_failures),
+            ),
+        )
+        error = ray_session.attend(tuner.fit, session)
+        if isinstance(error, PipelineError):
+            raise error
+        if error:
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise PipelineError(
+                f"Ray ended the trials: {said}; the same command goes on from what is finished"
+            )
+
+
+def _dirname(trial: TuneTrial) -> str:
+    return str(trial.trial_id)

@@ -1,0 +1,55 @@
+"""What chance alone does, and whether a difference is larger.
+
+From n seeds of the defaults, with mean m and standard deviation s: another seed would fall into
+m ± t s √(1 + 1/n) in 95 of 100 cases, and two single runs differ by less than t s √2 (Student's t with n - 1
+degrees of freedom; normal errors assumed).
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy.stats import t as student
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The seeds' spread of one measure."""
+
+    seeds: int
+    mean: float
+    deviation: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the band's width: as far as another seed may be from the mean."""
+        return self._times * self.deviation * math.sqrt(1 + 1 / self.seeds)
+
+    @property
+    def difference(self) -> float:
+        """The least difference between two single runs that is larger than chance."""
+        return self._times * self.deviation * math.sqrt(2)
+
+    @property
+    def low(self) -> float:
+        return self.mean - self.half_width
+
+    @property
+    def high(self) -> float:
+        return self.mean + self.half_width
+
+    def holds(self, value: float) -> bool:
+        """Whether a seed of the defaults might have given this value."""
+        return self.low <= value <= self.high
+
+    @property
+    def _times(self) -> float:
+        return float(student.ppf((1 + CONFIDENCE) / 2, self.seeds - 1))
+
+
+def noise(values: Sequence[float]) -> Noise:
+    """Of one measure's values, one a seed, two or more."""
+    return Noise(len(values), statistics.fmean(values), statistics.stdev(values))

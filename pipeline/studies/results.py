@@ -1,0 +1,67 @@
+"""What trials found, on disk: a file each, kept apart from any study, so that no trial runs twice.
+
+.vaepipe/trials/<key>-000050.safetensors     one snapshot of one training
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from pipeline import files, layout
+from pipeline.studies.planning import Trial
+from pipeline.studies.trial import Snapshot
+from vae import tensorfile
+from vae.record import Record
+from vae.tensorfile import ModelFileError
+
+
+@dataclass(frozen=True)
+class Result:
+    """A snapshot, and what it was computed on."""
+
+    snapshot: Snapshot
+    machine: str  # such as "1 CPU thread"
+
+
+def path(fit: str, epochs: int) -> Path:
+    return layout.TRIALS / f"{fit}-{epochs:06}.safetensors"
+
+
+def save(fit: str, result: Result) -> None:
+    """Keep a result.
+
+    Raises:
+        PipelineError: it cannot be written.
+    """
+    snapshot = result.snapshot
+    about = {
+        "epoch": snapshot.epoch,
+        "found": snapshot.found,
+        "history": [asdict(record) for record in snapshot.history],
+        "seconds": snapshot.seconds,
+        "machine": result.machine,
+    }
+    with files.atomic_file(path(fit, snapshot.epoch)) as part:
+        tensorfile.write(part, about, {"shown": torch.tensor(snapshot.shown)})
+
+
+def load(fit: str, epochs: int) -> Result | None:
+    """A result; None if there is none. A damaged file counts as none: the trial runs again."""
+    try:
+        about, tensors = tensorfile.read(path(fit, epochs))
+        snapshot = Snapshot(
+            epoch=about["epoch"],
+            found=about["found"],
+            shown=tensors["shown"].numpy(),
+            history=[Record(**record) for record in about["history"]],
+            seconds=about["seconds"],
+        )
+        return Result(snapshot, about["machine"])
+    except (ModelFileError, KeyError, TypeError):
+        return None
+
+
+def of(trial: Trial) -> Result | None:
+    """A trial's result; None if it has not finished."""
+    return load(trial.fit, trial.epochs)

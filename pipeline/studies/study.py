@@ -1,0 +1,292 @@
+"""Run studies: what is missing is trained, then the figures are put together."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import files, images, layout, locks, measures, params, ray_session, runs
+from pipeline.errors import Interrupted, PipelineError
+from pipeline.images import Images
+from pipeline.params import Params
+from pipeline.progress import console
+from pipeline.report import figures
+from pipeline.runfolder import RunFolder
+from pipeline.studies import declared, fleet, page, pictures, planning, results, tables, trial, worker
+from pipeline.studies.declared import Study
+from pipeline.studies.fleet import Machines
+from pipeline.studies.planning import Fit, Trial
+from pipeline.studies.results import Result
+from pipeline.studies.tables import Outcome
+from pipeline.studies.trial import Report
+from pipeline.studies.view import TrialsView
+from pipeline.studies.worker import Shared
+
+
+def run(studies: Sequence[Study], noise: Study, machines: Machines) -> None:
+    """Run studies, together with the seeds of the noise band; write studies/<name>/ and studies/index.html.
+
+    Raises:
+        PipelineError: data are absent or do not fit, or nothing could be trained.
+    """
+    with hold():
+        data = Pictures(params.read())
+        wanted = {each.name: each for each in (*studies, noise)}
+        trials = {name: data.plan(each) for name, each in wanted.items()}
+        failed = train([each for several in trials.values() for each in several], data, machines)
+        seeds = tuple(result for each in trials[noise.name] if (result := results.of(each)))
+        outcomes = [_outcome(study, trials[study.name], seeds, failed) for study in studies]
+        for outcome in outcomes:
+            if outcome.trials:
+                _write(outcome, data)
+        page.write(declared.read().names())
+    for outcome in outcomes:
+        _show(outcome)
+    console.print(f"All studies: {layout.STUDIES / page.NAME}")
+    for outcome in outcomes:
+        if not outcome.trials:
+            reason = next(iter(outcome.failed.values()))
+            raise PipelineError(f"study {outcome.study.name}: every trial failed, the first with: {reason}")
+
+
+WIDE = 160  # columns of text that is printed to a file
+
+
+@contextmanager
+def hold() -> Iterator[None]:
+    """Be the only one in this workspace that runs trials.
+
+    Raises:
+        PipelineError: another process does; the message names it.
+    """
+
+    def refuse(holder: str) -> None:
+        raise PipelineError(
+            f"trials of this workspace are being run by {holder}; wait for it, or end it, and run this again"
+        )
+
+    with locks.hold(layout.TRIALS / "all", refuse):
+        yield
+
+
+class Pictures:
+    """The images that trials share."""
+
+    def __init__(self, base: Params) -> None:
+        """Read data/channels.
+
+        Raises:
+            PipelineError: a file is absent or damaged.
+        """
+        self.training, self.held_out = images.training(layout.COLOURS, base.data.validation)
+        self.test = images.test(layout.COLOURS)
+        self.originals = self.test.part(measures.evenly(len(self.test), trial.SHOWN)).pictures()
+        digest = hashlib.blake2b()
+        for name, split in self.splits().items():
+            runs.add_images(digest, name, split, labels=split.labels is not None)
+        self.digest = digest.digest()
+        self.about = ", ".join(f"{len(split):,} {name}" for name, split in self.splits().items()) + " images"
+
+    def splits(self) -> dict[str, Images]:
+        held_out = {"validation": self.held_out} if len(self.held_out) else {}
+        return {"training": self.training, **held_out, "test": self.test}
+
+    def plan(self, study: Study) -> list[Trial]:
+        """The study's trials.
+
+        Raises:
+            PipelineError: a batch would have more images than there are.
+        """
+        where = f"{layout.STUDIES_YAML}: studies.{study.name}"
+        trials = planning.plan(params.load(), study.settings, self.digest, where)
+        for each in trials:
+            self.check_batch(each.params, where)
+        return trials
+
+    def check_batch(self, wanted: Params, where: str) -> None:
+        if wanted.train.batch_size > len(self.training):
+            raise PipelineError(
+                f"{where}: train.batch_size is {wanted.train.batch_size}, more than the "
+                f"{len(self.training)} training images"
+            )
+
+    def shared(self, channels: set[str], machines: Machines, device: str) -> Shared:
+        """All of it in Ray's object store."""
+        labelled = self.training.labels is not None
+        named = {"train" if name == "training" else name: split for name, split in self.splits().items()}
+        return Shared(
+            splits={name: fleet.hand_over(split, channels) for name, split in named.items()},
+            classes=images.classes(self.training) if labelled else 0,
+            storage=machines.checkpoints(),
+            mark=fleet.leave_mark(machines),
+            checkpoint_seconds=machines.checkpoint_seconds,
+            threads=machines.threads,
+            device=device,
+        )
+
+
+def train(trials: Sequence[Trial], data: Pictures, machines: Machines) -> dict[str, str]:
+    """Train what has no result yet; return why fits failed, by key.
+
+    Raises:
+        PipelineError: the machines asked for are not there, or Ray was lost; results are kept.
+    """
+    missing = [each for each in trials if results.of(each) is None]
+    jobs = planning.fits(missing)
+    for key in {each.fit for each in trials} - {job.key for job in jobs}:
+        forget(key, machines)  # where a kill came between a result and this
+    distinct = len({(each.fit, each.epochs) for each in trials})
+    if not jobs:
+        console.print(f"{distinct} trials, all finished already: nothing to train")
+        return {}
+    to_run = len({(each.fit, each.epochs) for each in missing})
+    already = f", {distinct - to_run} finished already" if distinct > to_run else ""
+    with ray_session.session(machines.address) as session:
+        offer = ray_session.offer(session)
+        wanted = fleet.request(offer, machines)
+        shared = data.shared({job.model.channels for job in jobs}, machines, wanted.device)
+        trainings = f" in {len(jobs)} trainings" if len(jobs) < to_run else ""
+        console.print(
+            f"{distinct} trials{already}; {to_run} to run{trainings}, {wanted}, on {data.about}",
+            soft_wrap=True,
+        )
+        with TrialsView("trials", min(wanted.at_once, len(jobs))) as view:
+            keeper = Keeper(jobs, missing, machines, view)
+            try:
+                fleet.run(
+                    _trainable,
+                    {"jobs": jobs, "shared": shared},
+                    {"job": fleet.each(len(jobs))},
+                    wanted,
+                    keeper,
+                    session,
+                    machines.max_failures,
+                )
+            except KeyboardInterrupt:
+                raise Interrupted(
+                    f"interrupted: {keeper.kept} of {to_run} trials are finished and kept, the others go on "
+                    "from their checkpoints: run the same command again"
+                ) from None
+    return keeper.failures
+
+
+def _trainable(config: Mapping[str, Any], jobs: Sequence[Fit], shared: Shared) -> None:
+    worker.work(jobs[config["job"]], shared)
+
+
+class Keeper:
+    """Writes results down as they come, and shows how trials fare. A `fleet.Watcher`."""
+
+    def __init__(
+        self, jobs: Sequence[Fit], trials: Sequence[Trial], machines: Machines, view: TrialsView
+    ) -> None:
+        self.jobs, self.machines, self.view = jobs, machines, view
+        self.failures: dict[str, str] = {}
+        self.kept = 0
+        self.named: dict[str, Fit] = {}
+        for job in jobs:
+            view.add(job.key, _label([each for each in trials if each.fit == job.key]), job.train.epochs)
+
+    def started(self, name: str, config: Mapping[str, Any]) -> None:
+        self.named[name] = self.jobs[config["job"]]
+        self.view.start(self.named[name].key)
+
+    def reported(self, name: str, report: Report, machine: str) -> None:
+        job = self.named[name]
+        self.view.report(job.key, report.epoch, shown(report), report.seconds)
+        if report.snapshot:
+            results.save(job.key, Result(report.snapshot, machine))
+            self.kept += 1
+
+    def failed(self, name: str, reason: str, again: bool) -> None:
+        key = self.named[name].key
+        if again:
+            self.view.again(key, reason)
+        else:
+            self.failures[key] = reason
+
+    def ended(self, name: str) -> None:
+        job = self.named[name]
+        if job.key in self.failures:
+            self.view.end(job.key, "failed", f"failed: {self.failures[job.key]}")
+            return
+        forget(job.key, self.machines)
+        last = results.load(job.key, job.train.epochs)
+        text = f"finished in {last.snapshot.seconds:,.0f} s" if last else "ended"
+        self.view.end(job.key, "finished", text)
+
+
+def _label(trials: Sequence[Trial]) -> str:
+    """Of a training: the first of its trials, and those that differ from it in epochs alone."""
+    first = trials[0]
+    same = [each for each in trials if set(each.setting) == set(first.setting)]
+    return " and ".join(dict.fromkeys(each.label for each in same))
+
+
+def shown(report: Report) -> str:
+    """Costs, nats an image of all channels together."""
+    costs = f"{report.costs['train']:.1f}"
+    return costs + (f" ({report.costs['validation']:.1f})" if "validation" in report.costs else "")
+
+
+def forget(key: str, machines: Machines) -> None:
+    """Delete a finished fit's checkpoints."""
+    with suppress(FileNotFoundError):
+        RunFolder(machines.checkpoints(), key).delete()
+
+
+def _outcome(
+    study: Study, trials: Sequence[Trial], seeds: tuple[Result, ...], failures: Mapping[str, str]
+) -> Outcome:
+    found, failed = [], {}
+    for each in trials:
+        result = results.of(each)
+        if result:
+            found.append((each, result))
+        else:
+            failed[each.label] = failures.get(each.fit, "it has no result; run the command again")
+    return Outcome(study, tuple(found), seeds, failed)
+
+
+def _write(outcome: Outcome, data: Pictures) -> None:
+    about = f"{data.about}; {_described(params.read())}"
+    folder = layout.study(outcome.study.name)
+    files.write_bytes(folder / "plot.svg", pictures.plot(outcome))
+    files.write_bytes(folder / "pictures.png", figures.png(pictures.reconstructions(outcome, data.originals)))
+    files.write_text(folder / "results.csv", tables.results(outcome))
+    files.write_json(folder / page.SUMMARY, tables.summary(outcome, about))
+
+
+def _described(base: Params) -> str:
+    """The defaults, in a line."""
+    model, fit = base.model, base.train
+    return (
+        f"{model.channels} {model.architecture} {declared.text(model.hidden)}, latent {model.latent}, "
+        f"{model.activation}, {model.likelihood}; {fit.epochs} epochs, batches of {fit.batch_size}"
+    )
+
+
+def _show(outcome: Outcome) -> None:
+    """The figures and what they say, on standard output."""
+    if not outcome.trials:
+        return
+    columns, rows = tables.table(outcome)
+    table = Table("", *columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for column in table.columns:
+        column.no_wrap = True
+    for row in rows:
+        table.add_row(*row)
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        out.width = WIDE
+    out.print(f"\n[bold]{outcome.study.name}[/]  {outcome.study.question}")
+    out.print(table)
+    for sentence in tables.verdict(outcome):
+        out.print(sentence)
+    out.print(f"{layout.study(outcome.study.name)}/: results.csv, summary.json, plot.svg, pictures.png")

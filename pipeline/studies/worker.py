@@ -1,0 +1,109 @@
+"""What a trial does in one of Ray's processes. Nothing here runs on the driver."""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import ray
+import torch
+from ray import tune
+
+from pipeline import layout
+from pipeline.checkpoints import Checkpoints
+from pipeline.errors import PipelineError
+from pipeline.runfolder import RunFolder
+from pipeline.studies import trial
+from pipeline.studies.planning import Fit
+from pipeline.studies.trial import Data, Part, Report
+from vae.config import Sizes
+from vae.fit import CostNotFinite
+from vae.tensorfile import ModelFileError
+
+MARKED = "mark"  # the folder of the storage in which the driver leaves a mark for other nodes to find
+
+# What would happen again at every try, so the driver is told and nothing is retried.
+FINAL = (CostNotFinite, PipelineError, ModelFileError)
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One split in Ray's object store, as stacks of separate models and of a joint one see it."""
+
+    stacks: Mapping[str, ray.ObjectRef]  # by model.channels: (C, N, D) uint8
+    side: tuple[int, int]
+    labels: np.ndarray | None  # (N,) int64
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What every trial needs besides its fit. Pixels travel as references: a node maps them once."""
+
+    splits: Mapping[str, Handed]
+    classes: int  # of the labels; 0: there are none
+    storage: str
+    mark: str  # what the driver left there
+    checkpoint_seconds: float
+    threads: int
+    device: str
+
+
+def work(job: Fit, shared: Shared, told: Sequence[Report] | None = None) -> None:
+    """What a trial does: reports every epoch to Tune.
+
+    `told` are the reports of a trial that has ended before: they are repeated, and nothing is trained.
+    """
+    if told is not None:
+        for report in told or [Report(0, {}, 0.0)]:
+            _tell(report, shared)
+        return
+    torch.set_num_threads(shared.threads)
+    try:
+        RunFolder(shared.storage, MARKED).check_shared(shared.mark, os.uname().nodename)
+        data = _data(job, shared)
+        checkpoints = Checkpoints(shared.storage, job.key, data.components)
+        for report in trial.follow(job, data, checkpoints, shared.checkpoint_seconds, shared.device):
+            _tell(report, shared)
+    except FINAL as error:
+        tune.report({"failure": str(error), "epoch": 0, "validation": float("inf")})
+
+
+def _tell(report: Report, shared: Shared) -> None:
+    # For the scheduler and the search; `report` is for the driver.
+    validation = report.costs.get("validation", float("inf"))
+    tune.report(
+        {"epoch": report.epoch, "validation": validation, "report": report, "machine": _machine(shared)}
+    )
+
+
+def _machine(shared: Shared) -> str:
+    if shared.device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{shared.threads} CPU thread{'s' * (shared.threads > 1)}"
+
+
+def _data(job: Fit, shared: Shared) -> Data:
+    components = layout.components(job.model.channels)
+    parts = {name: _part(handed, job) for name, handed in shared.splits.items()}
+    if job.model.conditional and not shared.classes:
+        raise PipelineError("model.conditional is true, but the images have no labels")
+    return Data(
+        components=components,
+        sizes=Sizes(
+            (len(layout.colours(components[0])), *parts["train"].side),
+            shared.classes if job.model.conditional else 0,
+        ),
+        train=parts["train"],
+        validation=parts.get("validation"),
+        test=parts["test"],
+    )
+
+
+def _part(handed: Handed, job: Fit) -> Part:
+    stack: np.ndarray = ray.get(handed.stacks[job.model.channels])
+    labels = handed.labels if job.model.conditional else None
+    with warnings.catch_warnings():
+        # Ray's arrays are read-only, and nothing here writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return Part(torch.from_numpy(stack), handed.side, None if labels is None else torch.tensor(labels))

@@ -1,0 +1,224 @@
+"""Studies and searches as people run them: commands, kills, DVC."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import Vaepipe
+
+from pipeline import layout, params
+from pipeline import workspace as workspaces
+from pipeline.stages import convert, split
+
+pytestmark = pytest.mark.slow
+
+CHANGES: params.Changes = {
+    "data": {"validation": 0.2},
+    "model": {"latent": 2, "hidden": [8, 8]},
+    "train": {"epochs": 3, "batch_size": 40},
+}
+STUDIES = """
+noise: seeds
+studies:
+  seeds: {vary: {train.seed: [0, 1]}}
+  latent: {question: Does it help?, vary: {model.latent: [2, 3]}}
+  epochs: {vary: {train.epochs: [2, 3]}}
+  rates: {vary: {train.learning_rate: [0.001, 1.0], model.likelihood: [gaussian]}}
+searches:
+  default:
+    trials: 4
+    grace: 1
+    space:
+      model.latent: {from: 2, to: 6}
+      model.hidden: [[8, 8], [12, 8]]
+      train.learning_rate: {from: 0.0005, to: 0.01, log: true}
+"""
+
+
+@pytest.fixture
+def prepared(raw: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace of 200 training and 100 test crops, split into channels, with small studies."""
+    convert.run()
+    split.run()
+    workspaces.create(raw / "w", CHANGES, git=False)
+    for folder in raw.glob("data"):
+        folder.rename(raw / "w" / folder.name)
+    monkeypatch.chdir(raw / "w")
+    layout.STUDIES_YAML.write_text(STUDIES)
+    return raw / "w"
+
+
+def summary(name: str) -> dict[str, Any]:
+    return dict(json.loads((layout.study(name) / "summary.json").read_text()))
+
+
+def times() -> dict[str, int]:
+    """When each result was written."""
+    return {path.name: path.stat().st_mtime_ns for path in layout.TRIALS.glob("*.safetensors")}
+
+
+def dvc(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_studies_from_the_command_to_the_page(prepared: Path, vaepipe: Vaepipe) -> None:
+    done = vaepipe("study", "latent", "epochs", "rates")
+    assert done.returncode == 0, done.stderr
+    # latent 2, seed 0 and epochs 3 are the defaults, of whose training epochs 2 is a snapshot.
+    assert "6 trials; 6 to run in 5 trainings, 1 CPU core each" in done.stderr
+    for name in ("latent", "epochs", "rates"):
+        files = {path.name for path in layout.study(name).iterdir()}
+        assert files == {"results.csv", "summary.json", "plot.svg", "pictures.png"}
+    assert set(summary("latent")["settings"]) == {"latent 2", "latent 3"}
+    assert "Does it help?" in done.stdout
+    with (layout.study("epochs") / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["train.epochs"], row["component"], row["split"]) for row in rows} == {
+        (epochs, component, split)
+        for epochs in ("2", "3")
+        for component in (*layout.COLOURS, "rgb")
+        for split in ("train", "validation", "test")
+    }
+    page = (layout.STUDIES / "index.html").read_text()
+    assert page.index('id="latent"') < page.index('id="epochs"') < page.index('id="rates"')
+
+    # A failed trial sinks no study.
+    [(label, reason)] = summary("rates")["failed"].items()
+    assert label == "learning_rate 1.0, likelihood gaussian"
+    assert re.match("the cost of .* became nan in epoch 1: try a smaller train.learning_rate", reason)
+    assert list(summary("rates")["settings"]) == ["learning_rate 0.001, likelihood gaussian"]
+    assert f"{label} failed: {reason}" in done.stdout
+
+    # What has finished runs never again, not for another study either; nor does DVC run it twice.
+    before = times()
+    again = vaepipe("study", "latent", "seeds")
+    assert again.returncode == 0, again.stderr
+    assert "all finished already: nothing to train" in again.stderr
+    stage = "studies/dvc.yaml:study@latent"
+    assert f"Running stage '{stage}'" in dvc("repro", "--single-item", stage)
+    assert "didn't change" in dvc("repro", "--single-item", stage)
+    shown = json.loads(dvc("metrics", "show", "--json", "studies/latent/summary.json"))
+    assert shown[""]["data"]["studies/latent/summary.json"]["data"] == summary("latent")
+    assert times() == before
+    assert not checkpoints()
+
+
+def run(*arguments: str) -> subprocess.Popen[str]:
+    """Start a command that is going to be killed; it saves a checkpoint every epoch."""
+    return subprocess.Popen(
+        ["vaepipe", *arguments],
+        env=os.environ
+        | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "VAEPIPE_CHECKPOINT_SECONDS": "0",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait(process: subprocess.Popen[str], condition: Callable[[], Any]) -> None:
+    """Until something is so, while a command runs."""
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def checkpoints() -> list[Path]:
+    return list(layout.TRIALS.glob("*/epoch-*"))
+
+
+def test_a_killed_driver_and_a_killed_trial_lose_nothing(prepared: Path) -> None:
+    params.change(layout.PARAMS, {"train": {"epochs": 60}})
+    first = run("study", "latent", "--workers", "1")
+    wait(first, lambda: times() and checkpoints())
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    before = times()
+    assert 1 <= len(before) < 3
+    reached = max(int(path.name.removeprefix("epoch-")) for path in checkpoints())
+
+    second = run("study", "latent", "--workers", "1")
+    wait(second, lambda: _trial(second) is not None and len(times()) == len(before))
+    doomed = _trial(second)
+    assert doomed
+    doomed.kill()
+    said, _ = second.communicate(timeout=90)
+    assert second.returncode == 0, said
+    assert f"3 trials, {len(before)} finished already" in said
+    assert "failed, and is tried again" in said
+    after = times()
+    assert {name: after[name] for name in before} == before
+    assert len(after) == 3
+    assert set(summary("latent")["settings"]) == {"latent 2", "latent 3"}
+    assert reached > 0
+    assert not checkpoints()
+
+
+def _trial(driver: subprocess.Popen[str]) -> psutil.Process | None:
+    """The process in which a trial runs."""
+    for process in psutil.Process(driver.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            if (
+                process.cmdline()
+                and process.cmdline()[0].startswith("ray::")
+                and "train" in process.cmdline()[0]
+            ):
+                return process
+    return None
+
+
+def test_a_search_from_kill_to_apply(prepared: Path, vaepipe: Vaepipe) -> None:
+    params.change(layout.PARAMS, {"train": {"epochs": 30}})
+    first = run("tune", "--workers", "1")
+    wait(first, lambda: times() and checkpoints())
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    before = times()
+    [journal] = layout.SEARCHES.glob("*.jsonl")
+    tried = [json.loads(line)["setting"] for line in journal.read_text().splitlines()]
+
+    done = vaepipe("tune", "--apply")
+    assert done.returncode == 0, done.stderr
+    assert {name: times()[name] for name in before} == before
+    with (layout.study("default") / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    assert float(rows[0]["train.learning_rate"]) == 0.001  # the defaults come first
+    assert all(any(row["model.latent"] == str(s["model.latent"]) for row in rows) for s in tried)
+    best = summary("default")["best"]
+    finished = [row for row in rows if row["state"] == "finished"]
+    least = min(finished, key=lambda row: float(row["validation_cost"]))
+    assert int(least["model.latent"]) == best["model.latent"]
+    applied = params.read()
+    assert (applied.model.latent, list(applied.model.hidden)) == (best["model.latent"], best["model.hidden"])
+    assert applied.train.learning_rate == best["train.learning_rate"]
+
+    # It is at its end, and its parameters are no longer the first ones': nothing is trained again.
+    again = vaepipe("tune")
+    assert again.returncode == 0, again.stderr
+    assert "trials" not in again.stderr
+    more = vaepipe("tune", "--trials", "5")
+    assert "5 trials, 4 ended already" in more.stderr
