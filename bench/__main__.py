@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,6 +108,16 @@ def train(images: str, rounds: int, epochs: int, device: str) -> list[Row]:
     return rows
 
 
+def _trials(rounds: int) -> list[Any]:
+    from bench import trials
+
+    print(f"\n{trials.WHAT:<36}{'seconds':>8}{'ratio':>10}")
+    found = trials.measure(rounds)
+    for row in found:
+        print(f"{row.name:<36}{row.seconds:>8.2f}{row.ratio:>10.3f}", flush=True)
+    return found
+
+
 def machine(device: str) -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
@@ -142,12 +153,18 @@ def main() -> None:
         else:
             print("vaepipe's other packages are not here: noise for images, and no pipeline")
             images = np.random.default_rng(0).integers(0, 256, (3, SVHN, 1024), np.uint8)
+        trials = _trials(arguments.rounds) if costs else []
         file = Path(folder) / "images.npy"
         np.save(file, images)
         print(f"\n{'contender':<16}{'batch':>7}{'channel-images/s':>20}{'x textbook':>12}{'peak MiB':>14}")
         rows = train(str(file), arguments.rounds, arguments.epochs, arguments.device)
     if arguments.json:
-        figures = {"machine": described, "costs": [vars(c) for c in costs], "rows": [vars(r) for r in rows]}
+        figures = {
+            "machine": described,
+            "costs": [vars(c) for c in costs],
+            "trials": [vars(t) for t in trials],
+            "rows": [vars(r) for r in rows],
+        }
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 

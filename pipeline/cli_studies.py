@@ -1,10 +1,13 @@
 """The commands that compare trainings: `study`, `studies`, `tune`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline import options
+
+if TYPE_CHECKING:
+    from pipeline.studies.declared import Declared
 
 PerGpu = Annotated[
     int, typer.Option(envvar="VAEPIPE_PER_GPU", min=1, help="Trials that share a GPU at a time.")
@@ -51,7 +54,12 @@ def study(
     runner.run(wanted, noise, machines)
 
 
-def studies() -> None:
+def studies(
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete what trials left that nothing declared asks for any more.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+) -> None:
     """List the studies and searches of studies.yaml: what they ask, how many trials, and whether they ran."""
     from pipeline import layout
     from pipeline.studies import declared, page
@@ -68,6 +76,24 @@ def studies() -> None:
         )
     page.write(found.names())
     typer.echo(f"\nWhat has run: {layout.STUDIES / page.NAME}")
+    if prune:
+        _prune(found, yes)
+
+
+def _prune(found: "Declared", yes: bool) -> None:
+    from rich.filesize import decimal
+
+    from pipeline.studies import pruning
+
+    leftover = pruning.unasked(found)
+    if not leftover:
+        typer.echo("nothing to delete")
+        return
+    amount = f"{len(leftover)} results and checkpoints, {decimal(sum(map(pruning.size, leftover)))}"
+    if not yes:
+        typer.confirm(f"Delete {amount}, that no study or search of today's parameters asks for?", abort=True)
+    pruning.remove(leftover)
+    typer.echo(f"deleted {amount}")
 
 
 def tune(

@@ -95,13 +95,16 @@ def request(offer: Offer, machines: Machines) -> Request:
 
 def hand_over(images: Images, channels: set[str]) -> Handed:
     """Pixels in the object store, in each of the shapes asked for; `images` are of the three colours."""
-    stacks = {}
-    for kind in sorted(channels):
-        stack = np.stack([images.pixels[colour] for colour in layout.COLOURS])
-        if kind == "joint":
-            stack = np.ascontiguousarray(stack.swapaxes(0, 1)).reshape(1, len(images), -1)
-        stacks[kind] = ray.put(stack)
+    stacks = {kind: ray.put(stacked(images, kind)) for kind in sorted(channels)}
     return Handed(stacks, images.side, images.told() if images.labels is not None else None)
+
+
+def stacked(images: Images, channels: str) -> np.ndarray:
+    """Images of the three colours as models of `model.channels` see them, (C, N, D) uint8."""
+    stack = np.stack([images.pixels[colour] for colour in layout.COLOURS])
+    if channels == "separate":
+        return stack
+    return np.ascontiguousarray(stack.swapaxes(0, 1)).reshape(1, len(images), -1)
 
 
 def leave_mark(machines: Machines) -> str:

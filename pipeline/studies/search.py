@@ -292,7 +292,7 @@ class Keeper:
         setting = decoded(config)
         if trial not in self.running:
             self.view.add(trial, declared.label(setting), self.explored.base.train.epochs)
-        self.running[trial] = Tried(setting)
+        self.running.setdefault(trial, Tried(setting))
         if name(setting) not in self.explored.journal.tried:
             self.explored.journal.write(Tried(setting))
         if not self._has_ended(setting):

@@ -108,7 +108,7 @@ class TrialsView:
         table = Table(
             title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
         )
-        for column in ("trial", "state", "epoch", "cost", "left"):
+        for column in ("trial", "state", "epoch", "cost (validation)", "left"):
             table.add_column(column, justify="left" if column in ("trial", "state") else "right")
         room = max(4, console.height - 6)
         for line in lines[:room]:

@@ -1,0 +1,51 @@
+"""What trials left on disk that no study or search of today's parameters asks for."""
+
+import shutil
+from pathlib import Path
+
+from pipeline import layout, params
+from pipeline.studies import declared
+from pipeline.studies.declared import Declared
+from pipeline.studies.search import Explored
+from pipeline.studies.study import Pictures, hold
+from pipeline.studies.worker import MARKED
+
+
+def unasked(found: Declared) -> list[Path]:
+    """Results, checkpoints and journals that may go.
+
+    Raises:
+        PipelineError: params.yaml, studies.yaml or the data are wrong or absent.
+    """
+    base = params.read()
+    data = Pictures(base)
+    declared.check(list(found.studies), yes=True)
+    wanted = {trial.fit for study in found.studies.values() for trial in data.plan(study)}
+    journals = set()
+    for search in found.searches.values():
+        explored = Explored(search, base, data)
+        journals.add(explored.journal.path)
+        wanted |= {explored.trial(tried.setting).fit for tried in explored.journal.tried.values()}
+    trials = [*layout.TRIALS.glob("*.safetensors"), *(p for p in layout.TRIALS.glob("*") if p.is_dir())]
+    leftover = [p for p in trials if p.name.split("-")[0].split(".")[0] not in {*wanted, MARKED}]
+    return sorted(leftover) + sorted(set(layout.SEARCHES.glob("*.jsonl")) - journals)
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all that is in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def remove(paths: list[Path]) -> None:
+    """Delete them.
+
+    Raises:
+        PipelineError: trials are being run.
+    """
+    with hold():
+        for path in paths:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
