@@ -25,6 +25,7 @@ from pipeline.checkpoints import Checkpoints
 from pipeline.studies import fleet, planning, study, trial
 from pipeline.studies.declared import Study
 from pipeline.studies.fleet import Machines
+from pipeline.studies.ground import Ground
 from pipeline.studies.trial import Data, Part
 from vae.config import Sizes
 
@@ -94,7 +95,7 @@ def _seconds(place: Path, arguments: list[str]) -> float:
 def in_one_process(threads: int) -> float:
     """Seconds of the six fits, one after another."""
     torch.set_num_threads(threads)
-    pictures = study.Pictures(params.read())
+    pictures = Ground(params.read())
     parts = {
         name: Part(torch.from_numpy(fleet.stacked(split, "separate")), split.side, None)
         for name, split in pictures.splits().items()
@@ -128,7 +129,7 @@ def under_tune() -> float:
         seconds = time.perf_counter() - started
 
     fleet.run = timed
-    pictures = study.Pictures(params.read())
+    pictures = Ground(params.read())
     failed = study.train(pictures.plan(SIX), pictures, Machines())
     if failed:
         raise SystemExit(f"trials failed: {failed}")

@@ -8,7 +8,7 @@ from pipeline import layout
 from pipeline.errors import PipelineError
 from pipeline.studies.declared import Range, Search
 from pipeline.studies.journal import Journal, Tried, name
-from pipeline.studies.search import decoded, encoded
+from pipeline.studies.space import Fresh, decoded, encoded
 
 COSTS = {1: {"train": 3.0, "validation": 2.0}, 2: {"train": 2.0, "validation": 1.5}}
 
@@ -68,3 +68,14 @@ def test_settings_go_to_optuna_and_come_back() -> None:
     }
     assert decoded(encoded(setting, search)) == setting
     assert decoded({"train.learning_rate": 0.00123456}) == {"train.learning_rate": 0.001235}
+
+
+def test_no_setting_is_suggested_twice() -> None:
+    search = Search("default", 9, 1, {"model.latent": Range(2, 3, False, True), "model.hidden": ([5], [7])})
+    points = [{"model.latent": 2, "model.hidden": [7]}]
+    optuna = Fresh(search, "validation", points, seed=0)
+    suggested = [optuna.suggest(f"trial {n}") for n in range(5)]
+    settings = [decoded(config) for config in suggested[:4] if isinstance(config, dict)]
+    assert settings[0] == points[0]
+    assert len({name(setting) for setting in settings}) == 4
+    assert suggested[4] == optuna.FINISHED

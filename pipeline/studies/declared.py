@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Any, TypeVar
 from pipeline import layout, params
 from pipeline.errors import PipelineError
 from pipeline.params import Params
-
-Setting = Mapping[str, Any]  # parameters by path, such as {"model.latent": 20}
+from pipeline.studies import strict
+from pipeline.studies.setting import Setting, short
 
 Entry = TypeVar("Entry")
 
 MANY = 1000  # trials that nobody asks for by mistake
-SECTIONS = ("model", "train")  # what trials may differ in; they share the data
 
 UNSEARCHED = {
     "model.likelihood": "costs under different likelihoods cannot be compared",
@@ -89,11 +87,13 @@ def read(path: Path = layout.STUDIES_YAML) -> Declared:
     Raises:
         PipelineError: one line that says what is wrong, and where.
     """
-    top = _section(params.load(path), f"{path}", {"studies", "noise"}, {"searches"})
-    studies = {n: _study(n, s, f"{path}: studies.{n}") for n, s in _named(top["studies"], path, "studies")}
+    top = strict.section(params.load(path), f"{path}", {"studies", "noise"}, {"searches"})
+    studies = {
+        n: _study(n, s, f"{path}: studies.{n}") for n, s in strict.named(top["studies"], path, "studies")
+    }
     searches = {
         n: _search(n, s, f"{path}: searches.{n}")
-        for n, s in _named(top.get("searches") or {}, path, "searches")
+        for n, s in strict.named(top.get("searches") or {}, path, "searches")
     }
     for name in studies.keys() & searches.keys():
         raise PipelineError(f"{path}: {name} is a study and a search; give one of them another name")
@@ -166,13 +166,13 @@ def parameters(base: Mapping[str, Any], setting: Setting, where: str) -> Params:
 
 
 def _study(name: str, value: Any, where: str) -> Study:
-    entry = _section(value, where, set(), {"question", "vary", "settings", "paper"})
+    entry = strict.section(value, where, set(), {"question", "vary", "settings", "paper"})
     if ("vary" in entry) == ("settings" in entry):
         raise PipelineError(f"{where}: give it either vary, lists of values, or settings, a list of settings")
     settings = tuple(_grid(entry["vary"], where) if "vary" in entry else _listed(entry["settings"], where))
     for place, setting in enumerate(settings):
         if setting in settings[:place]:
-            raise PipelineError(f"{where}: {label(setting)} is there twice")
+            raise PipelineError(f"{where}: {short(setting)} is there twice")
     paper = entry.get("paper", [])
     if not isinstance(paper, list) or not all(isinstance(v, int | float) for v in paper):
         raise PipelineError(f"{where}: paper must be a list of costs")
@@ -188,7 +188,7 @@ def _grid(vary: Any, where: str) -> Iterator[Setting]:
     if not isinstance(vary, dict) or not vary:
         raise PipelineError(f"{where}: vary must name parameters, each with a list of values")
     for path, values in vary.items():
-        _check_path(path, where)
+        strict.check_path(path, where)
         if not isinstance(values, list) or not values:
             found = "an empty list" if values == [] else json.dumps(values, default=str)
             raise PipelineError(
@@ -210,12 +210,12 @@ def _listed(settings: Any, where: str) -> Iterator[Setting]:
                 f"there is {json.dumps(setting, default=str)}"
             )
         for path in setting:
-            _check_path(path, where)
+            strict.check_path(path, where)
         yield setting
 
 
 def _search(name: str, value: Any, where: str) -> Search:
-    entry = _section(value, where, {"trials", "space"}, {"grace"})
+    entry = strict.section(value, where, {"trials", "space"}, {"grace"})
     grace = entry.get("grace", 1)
     for key, number in (("trials", entry["trials"]), ("grace", grace)):
         if type(number) is not int or number < 1:
@@ -226,7 +226,7 @@ def _search(name: str, value: Any, where: str) -> Search:
     if not isinstance(space, dict) or not space:
         raise PipelineError(f"{where}: space must name parameters, each with a list or a range of values")
     for path in space:
-        _check_path(path, where)
+        strict.check_path(path, where)
         if path in UNSEARCHED:
             raise PipelineError(f"{where}: {path} cannot be searched: {UNSEARCHED[path]}")
     return Search(name, entry["trials"], grace, {p: _dimension(p, v, where) for p, v in space.items()})
@@ -240,48 +240,13 @@ def _dimension(path: str, value: Any, where: str) -> Range | tuple[Any, ...]:
         raise PipelineError(
             f"{where}: {path} is {found}; give it a list of values, or a range {{from: 1, to: 9}}"
         )
-    entry = _section(value, f"{where}: {path}", {"from", "to"}, {"log"})
+    entry = strict.section(value, f"{where}: {path}", {"from", "to"}, {"log"})
     low, high, log = entry["from"], entry["to"], entry.get("log", False)
     if any(type(end) not in (int, float) for end in (low, high)) or type(log) is not bool:
         raise PipelineError(f"{where}: {path}: from and to must be numbers, and log true or false")
     if not low < high or (log and low <= 0):
         raise PipelineError(f"{where}: {path}: from must be less than to{', and above 0' if log else ''}")
     return Range(low, high, log, params.kind(path) is int)
-
-
-def _named(section: Any, path: Path, name: str) -> Iterator[tuple[str, Any]]:
-    if not isinstance(section, dict):
-        raise PipelineError(f"{path}: {name} must be a section with a name for each")
-    for key, value in section.items():
-        if not isinstance(key, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", key):
-            raise PipelineError(
-                f"{path}: {name}.{key}: a name is of small letters, digits, - and _, since it names a folder"
-            )
-        yield key, value
-
-
-def _section(value: Any, where: str, needed: set[str], allowed: set[str]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise PipelineError(f"{where}: must be a section with the keys {', '.join(sorted(needed | allowed))}")
-    for key in value:
-        if key not in needed | allowed:
-            known = ", ".join(sorted(needed | allowed))
-            raise PipelineError(f"{where}: {key} is unknown; allowed there: {known}")
-    for key in sorted(needed - value.keys()):
-        raise PipelineError(f"{where}: {key} is missing")
-    return value
-
-
-def _check_path(path: Any, where: str) -> None:
-    known = [known for known in params.paths() if known.split(".")[0] in SECTIONS]
-    if path in known:
-        return
-    if path in params.paths():
-        raise PipelineError(
-            f"{where}: {path} does not differ between trials, which share the data: vary model's or train's "
-            "parameters, or use `dvc exp run -S`"
-        )
-    raise PipelineError(f"{where}: {path} is no parameter; there are {', '.join(known)}")
 
 
 def _example(path: str) -> str:
@@ -294,15 +259,3 @@ def _found(name: str, entries: Mapping[str, Entry], what: str) -> Entry:
             f"{layout.STUDIES_YAML}: no {what} is called {name}; there are {', '.join(entries) or 'none'}"
         )
     return entries[name]
-
-
-def label(setting: Setting) -> str:
-    """A setting in short, such as `latent 20` or `channels joint, latent 60`."""
-    return ", ".join(f"{path.split('.')[1]} {text(value)}" for path, value in setting.items())
-
-
-def text(value: Any) -> str:
-    """A value in short: widths as the paper writes them, 500-300."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "-".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -154,6 +154,7 @@ class _Callback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 
     def on_trial_error(self, iteration: int, trials: Any, trial: TuneTrial, **info: Any) -> None:
         self.watcher.failed(trial.trial_id, _reason(trial), again=False)
+        self.watcher.ended(trial.trial_id)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: TuneTrial, **info: Any) -> None:
         self.watcher.ended(trial.trial_id)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pipeline import files, layout
 from pipeline.errors import PipelineError
-from pipeline.studies.declared import Setting
+from pipeline.studies.setting import Setting
 
 # `started` alone: it was interrupted, and goes on. A finished trial's result is with those of all trials.
 State = Literal["started", "stopped", "failed", "finished"]

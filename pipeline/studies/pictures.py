@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.report import figures
-from pipeline.studies import declared
 from pipeline.studies.journal import Tried
+from pipeline.studies.setting import short_value
 from pipeline.studies.tables import Measure, Outcome
 
 TEST, HELD_OUT = figures.COLORS["rgb"], "#c98a2b"
@@ -81,7 +81,7 @@ def _panel(axis: Axes, outcome: Outcome, measure: Measure) -> None:
     if numbers:
         if min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
             axis.set_xscale("log")
-        axis.set_xticks(numbers, [declared.text(n) for n in numbers], minor=False)
+        axis.set_xticks(numbers, [short_value(n) for n in numbers], minor=False)
         axis.minorticks_off()
         [path] = outcome.trials[0][0].setting
         axis.set_xlabel(path)

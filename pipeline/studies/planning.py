@@ -11,7 +11,7 @@ import pipeline
 from pipeline import runs
 from pipeline.params import Params
 from pipeline.studies import declared
-from pipeline.studies.declared import Setting
+from pipeline.studies.setting import Setting, short
 from vae.config import ModelConfig, TrainConfig
 
 # Modules beside vae/ that shape what a trial finds.
@@ -42,7 +42,7 @@ class Trial:
 
     @property
     def label(self) -> str:
-        return declared.label(self.setting)
+        return short(self.setting)
 
 
 def plan(base: Mapping[str, Any], settings: Iterable[Setting], data: bytes, where: str) -> list[Trial]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from pipeline import layout, params
 from pipeline.studies import declared
 from pipeline.studies.declared import Declared
-from pipeline.studies.search import Explored
-from pipeline.studies.study import Pictures, hold
+from pipeline.studies.explored import Explored
+from pipeline.studies.ground import Ground, hold
 from pipeline.studies.worker import MARKED
 
 
@@ -18,7 +18,7 @@ def unasked(found: Declared) -> list[Path]:
         PipelineError: params.yaml, studies.yaml or the data are wrong or absent.
     """
     base = params.read()
-    data = Pictures(base)
+    data = Ground(base)
     declared.check(list(found.studies), yes=True)
     wanted = {trial.fit for study in found.studies.values() for trial in data.plan(study)}
     journals = set()

@@ -1,7 +1,6 @@
 """Search for better parameters: Optuna suggests, ASHA stops what falls behind, validation images judge."""
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -9,32 +8,26 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from ray.tune.schedulers import ASHAScheduler
-from ray.tune.search.optuna import OptunaSearch
 from rich.console import Console
 
-from pipeline import files, layout, params, ray_session, runs
+from pipeline import files, layout, params, ray_session
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.params import Params
 from pipeline.progress import console
 from pipeline.studies import declared, fleet, page, pictures, planning, results, worker
-from pipeline.studies.declared import Range, Search, Setting
+from pipeline.studies.declared import Search
+from pipeline.studies.explored import REDUCTION, Candidate, Explored
 from pipeline.studies.fleet import Machines
-from pipeline.studies.journal import Journal, Tried, name
-from pipeline.studies.planning import Trial
+from pipeline.studies.ground import Ground, forget, hold, shown
+from pipeline.studies.journal import Tried, name
 from pipeline.studies.results import Result
-from pipeline.studies.study import Pictures, forget, hold, shown
+from pipeline.studies.setting import SECTIONS, Setting, short, short_value
+from pipeline.studies.space import Fresh, decoded
 from pipeline.studies.trial import Report
 from pipeline.studies.view import TrialsView
 from pipeline.studies.worker import Shared
 
-REDUCTION = 3  # of the trials that reach a rung of epochs, one in so many goes on
 METRIC = "validation"
 
 
@@ -46,7 +39,7 @@ def run(search: Search, machines: Machines, *, apply: bool) -> None:
     """
     with hold():
         base = params.read()
-        data = Pictures(base)
+        data = Ground(base)
         if not len(data.held_out):
             raise PipelineError(f"{layout.PARAMS}: data.validation holds out no image of so few; raise it")
         explored = Explored(search, base, data)
@@ -69,112 +62,14 @@ def _apply(base: Params, setting: Setting) -> None:
     for path, value in setting.items():
         section, key = path.split(".")
         changes.setdefault(section, {})[key] = value
-    before = {f"{s}.{k}": v for s in declared.SECTIONS for k, v in asdict(getattr(base, s)).items()}
+    before = {f"{s}.{k}": v for s in SECTIONS for k, v in asdict(getattr(base, s)).items()}
     params.change(layout.PARAMS, changes)
     changed = [
-        f"{path} {declared.text(before[path])} -> {declared.text(value)}"
+        f"{path} {short_value(before[path])} -> {short_value(value)}"
         for path, value in setting.items()
-        if declared.text(before[path]) != declared.text(value)
+        if short_value(before[path]) != short_value(value)
     ]
     print(f"params.yaml: {', '.join(changed) or 'nothing changed'}")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A trial that was measured after all its epochs."""
-
-    setting: Setting
-    result: Result
-
-    @property
-    def cost(self) -> float:
-        """Validation, nats an image of all channels."""
-        return self.result.snapshot.found[layout.JOINT]["validation"]["cost"]
-
-
-class Explored:
-    """A search, and what is known of it."""
-
-    def __init__(self, search: Search, base: Params, data: Pictures) -> None:
-        self.search, self.base, self.data = search, base, data
-        self.raw: Mapping[str, Any] = params.load()
-        self.where = f"{layout.STUDIES_YAML}: searches.{search.name}"
-        self.journal = Journal(self._key())
-        self.defaults = {path: self.raw[path.split(".")[0]][path.split(".")[1]] for path in search.space}
-
-    def _key(self) -> str:
-        """Of all that shapes what is suggested, and what comes of it; not of how many trials there are."""
-        fixed = runs.shaping(self.base.model, self.base.train)
-        sections = dict(zip(declared.SECTIONS, fixed, strict=True))
-        for path in self.search.space:
-            section, key = path.split(".")
-            sections[section].pop(key, None)
-        space = {path: repr(dimension) for path, dimension in self.search.space.items()}
-        shape = [sections, space, self.search.grace, self.base.train.epochs, REDUCTION]
-        digest = hashlib.blake2b(self.data.digest, digest_size=8)
-        digest.update(json.dumps(shape, sort_keys=True).encode())
-        planning.add_sources(digest)
-        return digest.hexdigest()
-
-    def trial(self, setting: Setting) -> Trial:
-        [trial] = planning.plan(self.raw, [setting], self.data.digest, self.where)
-        return trial
-
-    def tried(self) -> list[Tried]:
-        return list(self.journal.tried.values())[: self.search.trials]
-
-    def missing(self) -> int:
-        """Trials that have not ended."""
-        return self.search.trials - sum(self.ended(each) for each in self.tried())
-
-    def ended(self, tried: Tried) -> bool:
-        if tried.state == "finished":
-            return results.of(self.trial(tried.setting)) is not None
-        return tried.state != "started"
-
-    def points(self) -> list[Setting]:
-        """What Optuna is given before its own suggestions: what was tried, in order; first, the defaults."""
-        before = [each.setting for each in self.tried()]
-        inside = all(_inside(value, self.search.space[path]) for path, value in self.defaults.items())
-        return before or ([self.defaults] if inside else [])
-
-    def told(self) -> dict[str, Sequence[Report]]:
-        """The reports of trials that have ended, which are repeated to Optuna and to ASHA."""
-        return {
-            name(each.setting): [
-                Report(epoch, costs, each.seconds) for epoch, costs in sorted(each.costs.items())
-            ]
-            for each in self.tried()
-            if self.ended(each)
-        }
-
-    def candidates(self) -> list[Candidate]:
-        """Those that reached the last epoch, the best first."""
-        found = []
-        for each in self.tried():
-            result = results.of(self.trial(each.setting)) if each.state == "finished" else None
-            if result:
-                found.append(Candidate(each.setting, result))
-        return sorted(found, key=lambda candidate: candidate.cost)
-
-    def best(self) -> Candidate | None:
-        return next(iter(self.candidates()), None)
-
-    def verdict(self, best: Candidate) -> str:
-        states = [each.state for each in self.tried()]
-        counts = ", ".join(
-            f"{states.count(state)} {text}"
-            for state, text in (("finished", "finished"), ("stopped", "stopped early"), ("failed", "failed"))
-            if state in states
-        )
-        label = declared.label(best.setting)
-        said = f"{len(states)} trials, {counts}. Best: {label}: validation cost {best.cost:.1f} nats"
-        default = next((c for c in self.candidates() if c.setting == self.defaults), None)
-        if default is None:
-            return f"{said}."
-        if default is best:
-            return f"{said}: the defaults."
-        return f"{said}, {default.cost - best.cost:.1f} less than the defaults."
 
 
 def _explore(explored: Explored, machines: Machines) -> None:
@@ -207,13 +102,7 @@ def _explore(explored: Explored, machines: Machines) -> None:
                     session,
                     machines.max_failures,
                     num_samples=search.trials,
-                    search_alg=OptunaSearch(
-                        space={path: _distribution(d) for path, d in search.space.items()},
-                        metric=METRIC,
-                        mode="min",
-                        points_to_evaluate=[encoded(p, search) for p in explored.points()],
-                        seed=base.train.seed,
-                    ),
+                    search_alg=Fresh(search, METRIC, explored.points(), base.train.seed),
                     scheduler=ASHAScheduler(
                         time_attr="epoch",
                         metric=METRIC,
@@ -247,40 +136,6 @@ def _trainable(config: Mapping[str, Any], explored: Suggested, shared: Shared) -
     worker.work(job, shared, explored.told.get(name(setting)))
 
 
-def _distribution(dimension: Range | tuple[Any, ...]) -> BaseDistribution:
-    if isinstance(dimension, tuple):
-        # As texts, since Optuna takes no lists.
-        return CategoricalDistribution([json.dumps(value) for value in dimension])
-    if dimension.whole:
-        return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
-    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
-
-
-def encoded(setting: Setting, search: Search) -> dict[str, Any]:
-    """A setting as a point of Optuna's."""
-    return {
-        path: json.dumps(value) if isinstance(search.space[path], tuple) else value
-        for path, value in setting.items()
-    }
-
-
-def decoded(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A point of Optuna's as a setting; numbers from ranges have four significant digits."""
-    setting: dict[str, Any] = {}
-    for path, value in config.items():
-        if isinstance(value, str):
-            setting[path] = json.loads(value)
-        else:
-            setting[path] = float(f"{value:.4g}") if isinstance(value, float) else value
-    return setting
-
-
-def _inside(value: Any, dimension: Range | tuple[Any, ...]) -> bool:
-    if isinstance(dimension, tuple):
-        return value in dimension
-    return dimension.low <= value <= dimension.high
-
-
 class Keeper:
     """Writes down how trials fare, and shows it. A `fleet.Watcher`."""
 
@@ -291,7 +146,7 @@ class Keeper:
     def started(self, trial: str, config: Mapping[str, Any]) -> None:
         setting = decoded(config)
         if trial not in self.running:
-            self.view.add(trial, declared.label(setting), self.explored.base.train.epochs)
+            self.view.add(trial, short(setting), self.explored.base.train.epochs)
         self.running.setdefault(trial, Tried(setting))
         if name(setting) not in self.explored.journal.tried:
             self.explored.journal.write(Tried(setting))
@@ -342,7 +197,7 @@ def _write(explored: Explored, best: Candidate) -> None:
     files.write_text(folder / "results.csv", _csv(explored))
     files.write_bytes(folder / "plot.svg", pictures.search(explored.tried(), METRIC))
     settings = {
-        declared.label(candidate.setting): {
+        short(candidate.setting): {
             "validation": files.significant(candidate.cost),
             **candidate.result.snapshot.found[layout.JOINT]["test"],
         }

@@ -1,30 +1,30 @@
 """Run studies: what is missing is trained, then the figures are put together."""
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import files, images, layout, locks, measures, params, ray_session, runs
+from pipeline import files, layout, params, ray_session
 from pipeline.errors import Interrupted, PipelineError
-from pipeline.images import Images
 from pipeline.params import Params
 from pipeline.progress import console
 from pipeline.report import figures
-from pipeline.runfolder import RunFolder
-from pipeline.studies import declared, fleet, page, pictures, planning, results, tables, trial, worker
+from pipeline.studies import declared, fleet, ground, page, pictures, planning, results, tables, worker
 from pipeline.studies.declared import Study
 from pipeline.studies.fleet import Machines
+from pipeline.studies.ground import Ground
 from pipeline.studies.planning import Fit, Trial
 from pipeline.studies.results import Result
+from pipeline.studies.setting import short_value
 from pipeline.studies.tables import Outcome
 from pipeline.studies.trial import Report
 from pipeline.studies.view import TrialsView
 from pipeline.studies.worker import Shared
+
+WIDE = 160  # columns of text that is printed to a file
 
 
 def run(studies: Sequence[Study], noise: Study, machines: Machines) -> None:
@@ -33,8 +33,8 @@ def run(studies: Sequence[Study], noise: Study, machines: Machines) -> None:
     Raises:
         PipelineError: data are absent or do not fit, or nothing could be trained.
     """
-    with hold():
-        data = Pictures(params.read())
+    with ground.hold():
+        data = Ground(params.read())
         wanted = {each.name: each for each in (*studies, noise)}
         trials = {name: data.plan(each) for name, each in wanted.items()}
         failed = train([each for several in trials.values() for each in several], data, machines)
@@ -53,83 +53,7 @@ def run(studies: Sequence[Study], noise: Study, machines: Machines) -> None:
             raise PipelineError(f"study {outcome.study.name}: every trial failed, the first with: {reason}")
 
 
-WIDE = 160  # columns of text that is printed to a file
-
-
-@contextmanager
-def hold() -> Iterator[None]:
-    """Be the only one in this workspace that runs trials.
-
-    Raises:
-        PipelineError: another process does; the message names it.
-    """
-
-    def refuse(holder: str) -> None:
-        raise PipelineError(
-            f"trials of this workspace are being run by {holder}; wait for it, or end it, and run this again"
-        )
-
-    with locks.hold(layout.TRIALS / "all", refuse):
-        yield
-
-
-class Pictures:
-    """The images that trials share."""
-
-    def __init__(self, base: Params) -> None:
-        """Read data/channels.
-
-        Raises:
-            PipelineError: a file is absent or damaged.
-        """
-        self.training, self.held_out = images.training(layout.COLOURS, base.data.validation)
-        self.test = images.test(layout.COLOURS)
-        self.originals = self.test.part(measures.evenly(len(self.test), trial.SHOWN)).pictures()
-        digest = hashlib.blake2b()
-        for name, split in self.splits().items():
-            runs.add_images(digest, name, split, labels=split.labels is not None)
-        self.digest = digest.digest()
-        self.about = ", ".join(f"{len(split):,} {name}" for name, split in self.splits().items()) + " images"
-
-    def splits(self) -> dict[str, Images]:
-        held_out = {"validation": self.held_out} if len(self.held_out) else {}
-        return {"training": self.training, **held_out, "test": self.test}
-
-    def plan(self, study: Study) -> list[Trial]:
-        """The study's trials.
-
-        Raises:
-            PipelineError: a batch would have more images than there are.
-        """
-        where = f"{layout.STUDIES_YAML}: studies.{study.name}"
-        trials = planning.plan(params.load(), study.settings, self.digest, where)
-        for each in trials:
-            self.check_batch(each.params, where)
-        return trials
-
-    def check_batch(self, wanted: Params, where: str) -> None:
-        if wanted.train.batch_size > len(self.training):
-            raise PipelineError(
-                f"{where}: train.batch_size is {wanted.train.batch_size}, more than the "
-                f"{len(self.training)} training images"
-            )
-
-    def shared(self, channels: set[str], machines: Machines, device: str) -> Shared:
-        """All of it in Ray's object store."""
-        labelled = self.training.labels is not None
-        named = {"train" if name == "training" else name: split for name, split in self.splits().items()}
-        return Shared(
-            splits={name: fleet.hand_over(split, channels) for name, split in named.items()},
-            classes=images.classes(self.training) if labelled else 0,
-            storage=machines.checkpoints(),
-            mark=fleet.leave_mark(machines),
-            checkpoint_seconds=machines.checkpoint_seconds,
-            threads=machines.threads,
-            device=device,
-        )
-
-
-def train(trials: Sequence[Trial], data: Pictures, machines: Machines) -> dict[str, str]:
+def train(trials: Sequence[Trial], data: Ground, machines: Machines) -> dict[str, str]:
     """Train what has no result yet; return why fits failed, by key.
 
     Raises:
@@ -138,7 +62,7 @@ def train(trials: Sequence[Trial], data: Pictures, machines: Machines) -> dict[s
     missing = [each for each in trials if results.of(each) is None]
     jobs = planning.fits(missing)
     for key in {each.fit for each in trials} - {job.key for job in jobs}:
-        forget(key, machines)  # where a kill came between a result and this
+        ground.forget(key, machines)  # where a kill came between a result and this
     distinct = len({(each.fit, each.epochs) for each in trials})
     if not jobs:
         console.print(f"{distinct} trials, all finished already: nothing to train")
@@ -197,7 +121,7 @@ class Keeper:
 
     def reported(self, name: str, report: Report, machine: str) -> None:
         job = self.named[name]
-        self.view.report(job.key, report.epoch, shown(report), report.seconds)
+        self.view.report(job.key, report.epoch, ground.shown(report), report.seconds)
         if report.snapshot:
             results.save(job.key, Result(report.snapshot, machine))
             self.kept += 1
@@ -214,7 +138,7 @@ class Keeper:
         if job.key in self.failures:
             self.view.end(job.key, "failed", f"failed: {self.failures[job.key]}")
             return
-        forget(job.key, self.machines)
+        ground.forget(job.key, self.machines)
         last = results.load(job.key, job.train.epochs)
         text = f"finished in {last.snapshot.seconds:,.0f} s" if last else "ended"
         self.view.end(job.key, "finished", text)
@@ -225,18 +149,6 @@ def _label(trials: Sequence[Trial]) -> str:
     first = trials[0]
     same = [each for each in trials if set(each.setting) == set(first.setting)]
     return " and ".join(dict.fromkeys(each.label for each in same))
-
-
-def shown(report: Report) -> str:
-    """Costs, nats an image of all channels together."""
-    costs = f"{report.costs['train']:.1f}"
-    return costs + (f" ({report.costs['validation']:.1f})" if "validation" in report.costs else "")
-
-
-def forget(key: str, machines: Machines) -> None:
-    """Delete a finished fit's checkpoints."""
-    with suppress(FileNotFoundError):
-        RunFolder(machines.checkpoints(), key).delete()
 
 
 def _outcome(
@@ -252,7 +164,7 @@ def _outcome(
     return Outcome(study, tuple(found), seeds, failed)
 
 
-def _write(outcome: Outcome, data: Pictures) -> None:
+def _write(outcome: Outcome, data: Ground) -> None:
     about = f"{data.about}; {_described(params.read())}"
     folder = layout.study(outcome.study.name)
     files.write_bytes(folder / "plot.svg", pictures.plot(outcome))
@@ -265,7 +177,7 @@ def _described(base: Params) -> str:
     """The defaults, in a line."""
     model, fit = base.model, base.train
     return (
-        f"{model.channels} {model.architecture} {declared.text(model.hidden)}, latent {model.latent}, "
+        f"{model.channels} {model.architecture} {short_value(model.hidden)}, latent {model.latent}, "
         f"{model.activation}, {model.likelihood}; {fit.epochs} epochs, batches of {fit.batch_size}"
     )
 

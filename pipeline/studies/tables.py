@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import files, layout
-from pipeline.studies import declared
 from pipeline.studies.declared import Study
 from pipeline.studies.noise import Noise, noise
 from pipeline.studies.planning import Trial
 from pipeline.studies.results import Result
+from pipeline.studies.setting import short
 
 # Measures of each split, in the order of results.csv.
 COLUMNS = (
@@ -126,7 +126,7 @@ def _summarised(outcome: Outcome, place: int) -> dict[str, Any]:
     merged = result.snapshot.found[layout.JOINT]
     values: dict[str, Any] = {name: merged["test"][name] for name in COLUMNS if name in merged["test"]}
     if outcome.study.paper:
-        paper = dict(zip(map(declared.label, outcome.study.settings), outcome.study.paper, strict=True))
+        paper = dict(zip(map(short, outcome.study.settings), outcome.study.paper, strict=True))
         values["paper_cost"] = paper[trial.label]
         values["channel_cost_train"] = _channel_cost(result, "train")
         values["channel_cost"] = _channel_cost(result, "test")

@@ -1,0 +1,119 @@
+"""A search, and what is known of it."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import layout, params, runs
+from pipeline.params import Params
+from pipeline.studies import planning, results
+from pipeline.studies.declared import Search
+from pipeline.studies.ground import Ground
+from pipeline.studies.journal import Journal, Tried, name
+from pipeline.studies.planning import Trial
+from pipeline.studies.results import Result
+from pipeline.studies.setting import SECTIONS, Setting, short
+from pipeline.studies.space import inside
+from pipeline.studies.trial import Report
+
+REDUCTION = 3  # of the trials that reach a rung of epochs, one in so many goes on
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trial that was measured after all its epochs."""
+
+    setting: Setting
+    result: Result
+
+    @property
+    def cost(self) -> float:
+        """Validation, nats an image of all channels."""
+        return self.result.snapshot.found[layout.JOINT]["validation"]["cost"]
+
+
+class Explored:
+    """A search, and what is known of it."""
+
+    def __init__(self, search: Search, base: Params, data: Ground) -> None:
+        self.search, self.base, self.data = search, base, data
+        self.raw: Mapping[str, Any] = params.load()
+        self.where = f"{layout.STUDIES_YAML}: searches.{search.name}"
+        self.journal = Journal(self._key())
+        self.defaults = {path: self.raw[path.split(".")[0]][path.split(".")[1]] for path in search.space}
+
+    def _key(self) -> str:
+        """Of all that shapes what is suggested, and what comes of it; not of how many trials there are."""
+        fixed = runs.shaping(self.base.model, self.base.train)
+        sections = dict(zip(SECTIONS, fixed, strict=True))
+        for path in self.search.space:
+            section, key = path.split(".")
+            sections[section].pop(key, None)
+        space = {path: repr(dimension) for path, dimension in self.search.space.items()}
+        shape = [sections, space, self.search.grace, self.base.train.epochs, REDUCTION]
+        digest = hashlib.blake2b(self.data.digest, digest_size=8)
+        digest.update(json.dumps(shape, sort_keys=True).encode())
+        planning.add_sources(digest)
+        return digest.hexdigest()
+
+    def trial(self, setting: Setting) -> Trial:
+        [trial] = planning.plan(self.raw, [setting], self.data.digest, self.where)
+        return trial
+
+    def tried(self) -> list[Tried]:
+        return list(self.journal.tried.values())[: self.search.trials]
+
+    def missing(self) -> int:
+        """Trials that have not ended."""
+        return self.search.trials - sum(self.ended(each) for each in self.tried())
+
+    def ended(self, tried: Tried) -> bool:
+        if tried.state == "finished":
+            return results.of(self.trial(tried.setting)) is not None
+        return tried.state != "started"
+
+    def points(self) -> list[Setting]:
+        """What Optuna is given before its own suggestions: what was tried, in order; first, the defaults."""
+        before = [each.setting for each in self.tried()]
+        inside = all(inside(value, self.search.space[path]) for path, value in self.defaults.items())
+        return before or ([self.defaults] if inside else [])
+
+    def told(self) -> dict[str, Sequence[Report]]:
+        """The reports of trials that have ended, which are repeated to Optuna and to ASHA."""
+        return {
+            name(each.setting): [
+                Report(epoch, costs, each.seconds) for epoch, costs in sorted(each.costs.items())
+            ]
+            for each in self.tried()
+            if self.ended(each)
+        }
+
+    def candidates(self) -> list[Candidate]:
+        """Those that reached the last epoch, the best first."""
+        found = []
+        for each in self.tried():
+            result = results.of(self.trial(each.setting)) if each.state == "finished" else None
+            if result:
+                found.append(Candidate(each.setting, result))
+        return sorted(found, key=lambda candidate: candidate.cost)
+
+    def best(self) -> Candidate | None:
+        return next(iter(self.candidates()), None)
+
+    def verdict(self, best: Candidate) -> str:
+        states = [each.state for each in self.tried()]
+        counts = ", ".join(
+            f"{states.count(state)} {text}"
+            for state, text in (("finished", "finished"), ("stopped", "stopped early"), ("failed", "failed"))
+            if state in states
+        )
+        label = short(best.setting)
+        said = f"{len(states)} trials, {counts}. Best: {label}: validation cost {best.cost:.1f} nats"
+        default = next((c for c in self.candidates() if c.setting == self.defaults), None)
+        if default is None:
+            return f"{said}."
+        if default is best:
+            return f"{said}: the defaults."
+        return f"{said}, {default.cost - best.cost:.1f} less than the defaults."

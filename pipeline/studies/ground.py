@@ -1,0 +1,102 @@
+"""What studies and searches stand on: the images, who may train on them, and what is kept meanwhile."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from pipeline import images, layout, locks, measures, params, runs
+from pipeline.errors import PipelineError
+from pipeline.images import Images
+from pipeline.params import Params
+from pipeline.runfolder import RunFolder
+from pipeline.studies import fleet, planning, trial
+from pipeline.studies.declared import Study
+from pipeline.studies.fleet import Machines
+from pipeline.studies.planning import Trial
+from pipeline.studies.trial import Report
+from pipeline.studies.worker import Shared
+
+
+@contextmanager
+def hold() -> Iterator[None]:
+    """Be the only one in this workspace that runs trials.
+
+    Raises:
+        PipelineError: another process does; the message names it.
+    """
+
+    def refuse(holder: str) -> None:
+        raise PipelineError(
+            f"trials of this workspace are being run by {holder}; wait for it, or end it, and run this again"
+        )
+
+    with locks.hold(layout.TRIALS / "all", refuse):
+        yield
+
+
+class Ground:
+    """The images that trials share."""
+
+    def __init__(self, base: Params) -> None:
+        """Read data/channels.
+
+        Raises:
+            PipelineError: a file is absent or damaged.
+        """
+        self.training, self.held_out = images.training(layout.COLOURS, base.data.validation)
+        self.test = images.test(layout.COLOURS)
+        self.originals = self.test.part(measures.evenly(len(self.test), trial.SHOWN)).pictures()
+        digest = hashlib.blake2b()
+        for name, split in self.splits().items():
+            runs.add_images(digest, name, split, labels=split.labels is not None)
+        self.digest = digest.digest()
+        self.about = ", ".join(f"{len(split):,} {name}" for name, split in self.splits().items()) + " images"
+
+    def splits(self) -> dict[str, Images]:
+        held_out = {"validation": self.held_out} if len(self.held_out) else {}
+        return {"training": self.training, **held_out, "test": self.test}
+
+    def plan(self, study: Study) -> list[Trial]:
+        """The study's trials.
+
+        Raises:
+            PipelineError: a batch would have more images than there are.
+        """
+        where = f"{layout.STUDIES_YAML}: studies.{study.name}"
+        trials = planning.plan(params.load(), study.settings, self.digest, where)
+        for each in trials:
+            self.check_batch(each.params, where)
+        return trials
+
+    def check_batch(self, wanted: Params, where: str) -> None:
+        if wanted.train.batch_size > len(self.training):
+            raise PipelineError(
+                f"{where}: train.batch_size is {wanted.train.batch_size}, more than the "
+                f"{len(self.training)} training images"
+            )
+
+    def shared(self, channels: set[str], machines: Machines, device: str) -> Shared:
+        """All of it in Ray's object store."""
+        labelled = self.training.labels is not None
+        named = {"train" if name == "training" else name: split for name, split in self.splits().items()}
+        return Shared(
+            splits={name: fleet.hand_over(split, channels) for name, split in named.items()},
+            classes=images.classes(self.training) if labelled else 0,
+            storage=machines.checkpoints(),
+            mark=fleet.leave_mark(machines),
+            checkpoint_seconds=machines.checkpoint_seconds,
+            threads=machines.threads,
+            device=device,
+        )
+
+
+def shown(report: Report) -> str:
+    """Costs, nats an image of all channels together."""
+    costs = f"{report.costs['train']:.1f}"
+    return costs + (f" ({report.costs['validation']:.1f})" if "validation" in report.costs else "")
+
+
+def forget(key: str, machines: Machines) -> None:
+    """Delete a finished fit's checkpoints."""
+    with suppress(FileNotFoundError):
+        RunFolder(machines.checkpoints(), key).delete()
