@@ -21,6 +21,7 @@ class Board:
 
     starts: int = 0
     first_epoch: int = 1  # where the gang set out from, this time
+    plan: str = ""  # who trains what, this time
     notices: list[Notice] = field(default_factory=list)  # new since the last reading
     failure: str = ""
 
@@ -32,9 +33,9 @@ class BoardActor:
     def __init__(self) -> None:
         self.board = Board()
 
-    def started(self, first_epoch: int) -> None:
+    def started(self, first_epoch: int, plan: str) -> None:
         self.board.starts += 1
-        self.board.first_epoch = first_epoch
+        self.board.first_epoch, self.board.plan = first_epoch, plan
 
     def post(self, notice: Notice) -> None:
         self.board.notices.append(notice)

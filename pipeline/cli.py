@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline import cli_studies, options
+from pipeline import cli_cluster, cli_studies, options
 from pipeline.errors import PipelineError
 
 app = typer.Typer(
@@ -199,6 +199,9 @@ def preset_apply(name: str) -> None:
 
     changed = shelf.apply(name)
     typer.echo(f"params.yaml: {', '.join(changed) or 'nothing changed'}")
+
+
+app.add_typer(cli_cluster.cluster, name="cluster", rich_help_panel=WORKSPACES)
 
 
 @app.command(rich_help_panel=WORKSPACES)

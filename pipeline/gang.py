@@ -13,6 +13,7 @@ from pipeline import ray_session
 from pipeline.board import Board, BoardActor
 from pipeline.errors import PipelineError
 from pipeline.images import Images
+from pipeline.patience import Patience
 from pipeline.placement import Request
 from pipeline.ray_session import Session
 from pipeline.worker import Handed, Job, train_rank
@@ -58,7 +59,7 @@ def train(
                 name=job.run, storage_path=folder, failure_config=FailureConfig(max_failures=max_failures)
             ),
         )
-        trainer.joined = session.joined
+        trainer.joined, trainer.components = session.joined, job.components
         reading = board.read.remote()
 
         def look() -> None:
@@ -76,7 +77,8 @@ def train(
 
 
 class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
-    """Without the processes that this gang has no use for: each takes a second of a core to start.
+    """Without the processes that this gang has no use for, since each takes a second of a core to start; and
+    with patience when a host has gone.
 
     Where a version of Ray has no such method or callbacks, nothing is left out.
     """
@@ -86,10 +88,15 @@ class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
     UNUSED_ALONE = (*UNUSED, "PlacementGroupCleanerCallback")
 
     joined = True  # a cluster that others may use
+    components: tuple[str, ...] = ()
 
     def _create_default_callbacks(self) -> list[Any]:
         unused = self.UNUSED if self.joined else self.UNUSED_ALONE
         return [each for each in super()._create_default_callbacks() if type(each).__name__ not in unused]
+
+    def _initialize_and_run_controller(self, **settings: Any) -> Any:
+        settings["scaling_policy"] = Patience(self.scaling_config, self.components)
+        return super()._initialize_and_run_controller(**settings)
 
 
 def _show(reading: ray.ObjectRef, show: Callable[[Board], None]) -> None:

@@ -107,6 +107,17 @@ def request(components: Sequence[str], offer: Offer, gpus: int | None, workers: 
     return Request(chosen, gpus_per_rank=0, cpus_per_rank=cpu_share(offer.node_cpus, len(chosen.shares)))
 
 
+def waiting(request: Request, offer: Offer, seconds: float) -> str:
+    """What has to come before the ranks can start, and for how long that is waited for; empty if nothing."""
+    wanted = request.gpus_per_rank * len(request.plan.shares)
+    if wanted <= offer.gpus:
+        return ""
+    return (
+        f"waiting for {wanted - offer.gpus} more GPUs: {offer.gpus} of {wanted} are up, and the autoscaler "
+        f"starts the others, which takes minutes; tried again every {seconds / 60:.0f} min"
+    )
+
+
 def cpu_share(node_cpus: Sequence[float], ranks: int) -> float:
     """The largest request of at most one CPU with which so many ranks fit on the nodes.
 

@@ -117,6 +117,11 @@ def offer(session: Session) -> Offer:
     )
 
 
+def start_seconds() -> float:
+    """How long Ray Train waits for the ranks' nodes before it asks for them anew."""
+    return float(os.environ.get("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", 60))
+
+
 def autoscaler_gpus(config: Path) -> int:
     """The most GPUs that a cluster started by `ray up` may have; 0 where the file is not there.
 

@@ -20,6 +20,7 @@ class TrainingView:
     def __init__(self, run: str, request: Request, epochs: int, max_failures: int) -> None:
         self.run, self.request, self.epochs, self.max_failures = run, request, epochs, max_failures
         self.starts = 0
+        self.plan = str(request.plan)
         self.live = console.is_terminal
         self.tasks: dict[str, TaskID] = {}
         self.said: dict[str, float] = {}
@@ -67,6 +68,9 @@ class TrainingView:
             )
         elif board.first_epoch > 1:
             console.print(f"going on from the checkpoint of epoch {board.first_epoch - 1}")
+        if board.plan != self.plan:
+            console.print(f"a host is gone, and none came in its place: now {board.plan}")
+            self.plan = board.plan
         self.starts = board.starts
 
     def _component(self, record: Record, held_out: list[float], images_per_second: float) -> None:

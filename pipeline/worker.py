@@ -93,7 +93,7 @@ def _train(job: Job) -> None:
     checkpoints.check_shared(job.mark, os.uname().nodename)
     done = _agree(checkpoints.latest() if rank == 0 else 0)
     if rank == 0:
-        job.board.started.remote(done + 1)
+        job.board.started.remote(done + 1, str(plan))
     training, held_out = job.splits["train"], job.splits.get("validation")
     images = training.stack(share.components)
     states = [

@@ -176,6 +176,7 @@ def test_what_a_run_needs_is_copied(cluster: dict[str, Any]) -> None:
     assert cluster["file_mounts"][CHECKOUT] == "."
     outs = {"data", "judge", "models", "reconstructions", "report"}
     needed = {".git/HEAD", ".dvc/config", ".dvcignore", "dvc.yaml", "dvc.lock", "params.yaml"}
+    needed |= {"studies.yaml", "studies/dvc.yaml"}
     needed |= {"pyproject.toml", "requirements.txt", "README.md", "LICENSE"}
     for room in ("vae", "pipeline"):
         needed |= {str(path.relative_to(ROOT)) for path in (ROOT / room).rglob("*.py")}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
-from pipeline.placement import Offer, cpu_share, plan, request
+from pipeline.placement import Offer, cpu_share, plan, request, waiting
 from pipeline.ray_session import autoscaler_gpus
 
 RGB = ("red", "green", "blue")
@@ -122,3 +122,13 @@ def test_what_an_autoscaler_may_start(tmp_path: Path, limits: dict[str, int], ex
 
 def test_the_clusters_own_file_lets_three_gpus_be_asked_for() -> None:
     assert autoscaler_gpus(ROOT / "cluster.yaml") == 3
+
+
+def test_what_is_waited_for_is_said() -> None:
+    three = request(RGB, Offer((0.0,), gpus=1, gpu_limit=3), 3, None)
+    said = waiting(three, Offer((0.0,), gpus=1, gpu_limit=3), 1800)
+    assert said.startswith("waiting for 2 more GPUs: 1 of 3 are up, and the autoscaler starts the others")
+    assert said.endswith("tried again every 30 min")
+    assert waiting(three, Offer((0.0,), gpus=3, gpu_limit=3), 1800) == ""
+    cpus = request(RGB, Offer((2.0,), gpus=0, gpu_limit=0), None, None)
+    assert waiting(cpus, Offer((2.0,), gpus=0, gpu_limit=0), 60) == ""

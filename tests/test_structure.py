@@ -9,7 +9,8 @@ from imports import imports, local_imports, modules
 
 # The rooms, each with the rooms it may enter besides itself.
 PIPELINE_ROOMS = {
-    "cli": {"stages", "studies", "workspace", "doctor", "common"},
+    "cli": {"stages", "studies", "cluster", "workspace", "doctor", "common"},
+    "cluster": {"common"},
     "workspace": {"common"},
     "doctor": {"data", "common"},
     "stages": {"ray", "gallery", "report", "data", "common"},
@@ -20,8 +21,8 @@ PIPELINE_ROOMS = {
     "data": {"common"},
     "common": set(),
 }
-CLI = {"cli", "cli_studies", "options"}
-RAY = {"board", "gang", "ray_session", "training_view", "worker"}
+CLI = {"cli", "cli_cluster", "cli_studies", "options"}
+RAY = {"board", "gang", "patience", "ray_session", "training_view", "worker"}
 
 
 def room(module: str) -> str:

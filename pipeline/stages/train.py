@@ -105,13 +105,14 @@ def _fit(
     mark = checkpoints.mark()
     started = time.monotonic()
     with _environment(), ray_session.session(machines.address) as session:
-        request = placement.request(
-            checkpoints.components, ray_session.offer(session), machines.gpus, machines.workers
-        )
+        offer = ray_session.offer(session)
+        request = placement.request(checkpoints.components, offer, machines.gpus, machines.workers)
         if request.plan.unused:
             console.print(
                 f"{request.plan.unused} of the ranks asked for have nothing to do and are not started"
             )
+        if waiting := placement.waiting(request, offer, ray_session.start_seconds()):
+            console.print(waiting)
         job = Job(
             run=checkpoints.run,
             storage=checkpoints.storage,

@@ -85,10 +85,10 @@ def request(offer: Offer, machines: Machines) -> Request:
             f"--gpus {gpus}: only {offer.gpu_limit} can be had here; "
             f"ask for at most {offer.gpu_limit}, or --gpus auto"
         )
+    if gpus:  # whose nodes may not be up yet, so their cores are not known
+        return Request(machines.threads, 1 / machines.per_gpu, gpus * machines.per_gpu)
     if machines.threads > cores:
         raise PipelineError(f"--threads {machines.threads}: no node has more than {cores} CPU cores")
-    if gpus:
-        return Request(machines.threads, 1 / machines.per_gpu, gpus * machines.per_gpu)
     fit = sum(int(cpus) // machines.threads for cpus in offer.node_cpus)
     return Request(machines.threads, 0, min(fit, machines.workers or fit))
 

@@ -1,0 +1,43 @@
+"""Which nodes a cluster has, asked on its head: `python -m pipeline.cluster.nodes` prints a line."""
+
+import json
+from dataclasses import asdict, dataclass
+
+MARK = "vaepipe-nodes "
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that is up."""
+
+    address: str
+    cpus: float
+    gpus: float
+    head: bool
+
+
+def read(said: str) -> list[Node] | None:
+    """The nodes from what this module printed, among other things; None where it printed nothing."""
+    lines = [line for line in said.splitlines() if line.strip().startswith(MARK)]
+    return [Node(**node) for node in json.loads(lines[-1].strip().removeprefix(MARK))] if lines else None
+
+
+def alive() -> list[Node]:
+    """Of the cluster that this machine is part of. Not `ray status`, which lags behind."""
+    import ray
+
+    ray.init("auto", logging_level="CRITICAL", log_to_driver=False, configure_logging=True)
+    return [
+        Node(
+            each["NodeManagerAddress"],
+            each["Resources"].get("CPU", 0.0),
+            each["Resources"].get("GPU", 0.0),
+            "node:__internal_head__" in each["Resources"],
+        )
+        for each in ray.nodes()
+        if each["Alive"]
+    ]
+
+
+if __name__ == "__main__":
+    print(MARK + json.dumps([asdict(node) for node in alive()]))
