@@ -1,5 +1,6 @@
 """The commands that compare trainings: `study`, `studies`, `tune`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -85,15 +86,15 @@ def _prune(found: "Declared", yes: bool) -> None:
 
     from pipeline.studies import pruning
 
-    leftover = pruning.unasked(found)
-    if not leftover:
-        typer.echo("nothing to delete")
-        return
-    amount = f"{len(leftover)} results and checkpoints, {decimal(sum(map(pruning.size, leftover)))}"
-    if not yes:
-        typer.confirm(f"Delete {amount}, that no study or search of today's parameters asks for?", abort=True)
-    pruning.remove(leftover)
-    typer.echo(f"deleted {amount}")
+    def amount(paths: list[Path]) -> str:
+        return f"{len(paths)} results and checkpoints, {decimal(sum(map(pruning.size, paths)))}"
+
+    def agree(paths: list[Path]) -> bool:
+        question = f"Delete {amount(paths)}, that no study or search of today's parameters asks for?"
+        typer.echo(amount(paths)) if yes else typer.confirm(question, abort=True)
+        return True
+
+    typer.echo("deleted" if pruning.prune(found, agree) else "nothing to delete")
 
 
 def tune(

@@ -203,22 +203,25 @@ class Host:
 
     def processes(self) -> list[str]:
         """The command lines of all that runs there."""
-        found = []
-        space = os.readlink(f"/proc/{self.init}/ns/pid")
-        for entry in Path("/proc").iterdir():
-            with suppress(OSError):
-                if entry.name.isdecimal() and os.readlink(entry / "ns/pid") == space:
-                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip())
-        return found
+        return [command for _, command in self._running()]
 
-    def kill(self, words: str, number: int = signal.SIGKILL) -> None:
-        """Signal the processes whose command line has these words."""
-        space = os.readlink(f"/proc/{self.init}/ns/pid")
+    def kill(self, words: str) -> None:
+        """Kill the processes whose command line has these words."""
+        for pid, command in self._running():
+            if words in command:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _running(self) -> list[tuple[int, str]]:
+        """By their numbers on this machine."""
+        found = []
+        space = Path(f"/proc/{self.init}/ns/pid").readlink()
         for entry in Path("/proc").iterdir():
             with suppress(OSError):
-                if entry.name.isdecimal() and os.readlink(entry / "ns/pid") == space:
-                    if words in (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode():
-                        os.kill(int(entry.name), number)
+                if entry.name.isdecimal() and (entry / "ns/pid").readlink() == space:
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                    found.append((int(entry.name), command))
+        return found
 
 
 class Lan:

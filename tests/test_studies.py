@@ -3,7 +3,8 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -60,6 +61,10 @@ def declare(study: str, *, noise: str = "seeds", rest: str = "") -> None:
             "studies.mine: model.latent is an empty list; give it a list of values",
         ),
         ("{vary: {model.latent: 20}}", "studies.mine: model.latent is 20; give it a list of values"),
+        (
+            f"{{vary: {{model.latent: {list(range(1, 401))}, train.seed: {list(range(400))}}}}}",
+            "160,000 settings",
+        ),
         ("{vary: {model.latent: [20, 20]}}", "studies.mine: latent 20 is there twice"),
         ("{vary: {}}", "studies.mine: vary must name parameters"),
         ("{}", "studies.mine: give it either vary"),
@@ -93,6 +98,9 @@ def test_other_wrongs_are_named_too(here: Path) -> None:
         declared.check(["latnet"])
     declare("{vary: {model.latent: [2]}}", noise="mine")
     with pytest.raises(PipelineError, match=r"noise must be a study that varies train.seed alone"):
+        declared.check(["mine"])
+    declare("{vary: {model.latent: [2]}}", noise="[seeds]")
+    with pytest.raises(PipelineError, match=r'noise is \["seeds"\]; name one of the studies: seeds, mine'):
         declared.check(["mine"])
     declare("{vary: {model.latent: [2]}}", noise="chance")
     with pytest.raises(PipelineError, match=r'noise is "chance"; name one of the studies: seeds, mine'):
@@ -132,6 +140,10 @@ def test_a_thousand_trials_are_asked_for_twice(here: Path) -> None:
         ("{trials: 2, space: {model.likelihood: [gaussian]}}", "costs under different likelihoods cannot"),
         ("{trials: 2, space: {train.seed: [1, 2]}}", "it would find the luckiest one"),
         ("{trials: 2, space: {model.latnet: [1, 2]}}", "model.latnet is no parameter"),
+        (
+            "{trials: 2, space: {model.channels: [joint, separate], model.conditional: [true, false]}}",
+            "model.conditional is true, but must be false unless model.channels is joint",
+        ),
     ],
 )
 def test_a_wrong_search_is_one_clear_line(here: Path, search: str, said: str) -> None:
@@ -219,7 +231,7 @@ def test_trials_share_gpus() -> None:
     [
         (Machines(gpus=3), "--gpus 3: only 2 can be had here"),
         (Machines(gpus=1, workers=1), "--gpus and --workers exclude each other"),
-        (Machines(gpus=0, threads=9), "--threads 9: no node has more than 8 CPU cores"),
+        (Machines(threads=9), "--threads 9: no node has more than 8 CPU cores"),
     ],
 )
 def test_machines_that_are_not_there(machines: Machines, said: str) -> None:
@@ -315,8 +327,26 @@ def test_an_interrupted_trial_goes_on_to_the_same_end(tmp_path: Path, until: int
     kept = snapshots(first)
     waiting = tuple(e for e in job.snapshots if e not in [s.epoch for s in kept])
     rest = follow(tmp_path / "b", replace(job, snapshots=waiting), checkpoint_seconds=0)
-    assert rest[0].epoch == until  # its checkpoint was one behind
+    # What came before the checkpoint, which was one behind, is told again, and not trained.
+    assert [report.epoch for report in rest] == list(range(1, 7))
+    whole_costs = [report.costs for report in follow(tmp_path / "c", job)]
+    assert [report.costs for report in rest] == whole_costs
     assert [s.found for s in kept + snapshots(rest)] == [s.found for s in whole]
+
+
+def test_a_trial_that_is_tried_again_keeps_its_progress(tmp_path: Path) -> None:
+    given, job = data(), Fit("key", TINY, FITTED, (2, 6))
+    checkpoints = Checkpoints(str(tmp_path), job.key, given.components)
+    for report in trial.follow(job, given, checkpoints, 0, "cpu", "me"):
+        if report.epoch == 5:
+            break
+    again = list(trial.follow(job, given, checkpoints, 0, "cpu", "me"))
+    assert [s.epoch for s in snapshots(again)] == [6]
+    # Whoever comes later may not have kept it.
+    assert [s.epoch for s in snapshots(list(trial.follow(job, given, checkpoints, 0, "cpu", "you")))] == [
+        2,
+        6,
+    ]
 
 
 def test_a_checkpoint_past_a_snapshot_that_is_missing_is_not_gone_on_from(tmp_path: Path) -> None:
@@ -363,6 +393,14 @@ def test_the_band_holds_another_seed_in_95_of_100_cases() -> None:
     assert np.mean(apart) == pytest.approx(0.05, abs=0.012)
 
 
+def test_runs_that_do_not_differ_seldom_spread_over_more_than_the_noise() -> None:
+    draw = np.random.default_rng(1)
+    wider = [np.ptp(row[5:]) > noise.noise(row[:5]).spread(6) for row in draw.normal(0.0, 1.0, (4000, 11))]
+    assert np.mean(wider) == pytest.approx(0.05, abs=0.012)
+    band = noise.noise(SEEDS)
+    assert band.spread(2) == pytest.approx(band.difference)
+
+
 def outcome(values: dict[str, float], seeds: list[float], **failed: str) -> tables.Outcome:
     """A study of the latent size whose excess on the test images is given; validation's is 1 more."""
 
@@ -391,7 +429,7 @@ def test_a_large_difference_is_called_one() -> None:
     said = tables.verdict(found)
     assert said[0] == (
         "excess: from 95.0 nats (latent 50) to 130.0 (latent 2), a difference of 35.0. "
-        "Two seeds may differ by 3.1: it is larger than the noise."
+        "3 seeds may spread over 4.0: it is larger than the noise."
     )
     assert said[1] == (
         "By excess, latent 50 is better than the defaults; latent 20 is as good as the defaults; "
@@ -407,7 +445,7 @@ def test_a_large_difference_is_called_one() -> None:
 def test_a_small_difference_is_called_noise() -> None:
     found = outcome({"20": 100.2, "50": 99.0}, SEEDS)
     assert tables.verdict(found)[0].endswith(
-        "a difference of 1.2. Two seeds may differ by 3.1: it is no larger than the noise."
+        "a difference of 1.2. 2 seeds may spread over 3.1: it is no larger than the noise."
     )
     summary = tables.summary(found, "")
     assert {entry["against"] for entry in summary["settings"].values()} == {"same"}
@@ -444,3 +482,40 @@ def test_the_papers_figures_stand_beside_ours() -> None:
     columns, rows = tables.table(found)
     assert columns[0] == "the paper's\ncost"
     assert [row[1:4] for row in rows] == [["643.85", "243.33", "243.33"], ["642.58", "233.40", "233.40"]]
+
+
+class Watching:
+    """A watcher whose disk is full."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def started(self, name: str, config: Any) -> None:
+        self.heard.append(f"started {name}")
+
+    def reported(self, name: str, report: Report, machine: str) -> None:
+        raise PipelineError("the disk is full")
+
+    def ended(self, name: str, config: Any) -> None:
+        self.heard.append(f"ended {name}")
+
+
+def test_what_a_watcher_raises_ends_all_trials_and_is_no_trials_fault() -> None:
+    watcher = Watching()
+    callback = fleet._Callback(cast(Any, watcher))
+    stopper = fleet._EndsAtAFault(callback)
+    tune_trial = SimpleNamespace(trial_id="t", config={})
+    callback.on_trial_start(0, [], tune_trial)
+    assert not stopper.stop_all()
+    callback.on_trial_result(0, [], tune_trial, {"report": Report(1, {}, 0.0), "machine": "m"})
+    callback.on_trial_complete(0, [], tune_trial)
+    assert stopper.stop_all()
+    assert str(callback.fault) == "the disk is full"
+    assert watcher.heard == ["started t"]
+
+
+def test_what_no_trial_would_escape_ends_all_trials() -> None:
+    callback = fleet._Callback(cast(Any, Watching()))
+    callback.on_trial_result(0, [], SimpleNamespace(trial_id="t", config={}), {"hopeless": "no storage"})
+    assert isinstance(callback.fault, PipelineError)
+    assert fleet._EndsAtAFault(callback).stop_all()

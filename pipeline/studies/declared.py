@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipeline.studies.setting import Setting, short
 Entry = TypeVar("Entry")
 
 MANY = 1000  # trials that nobody asks for by mistake
+MOST = 100_000  # settings of a study that can be read
 
 UNSEARCHED = {
     "model.likelihood": "costs under different likelihoods cannot be compared",
@@ -98,7 +100,7 @@ def read(path: Path = layout.STUDIES_YAML) -> Declared:
     for name in studies.keys() & searches.keys():
         raise PipelineError(f"{path}: {name} is a study and a search; give one of them another name")
     noise = top["noise"]
-    if noise not in studies:
+    if not isinstance(noise, str) or noise not in studies:
         raise PipelineError(
             f"{path}: noise is {json.dumps(noise)}; name one of the studies: {', '.join(studies)}"
         )
@@ -145,11 +147,27 @@ def check_search(name: str, trials: int | None) -> Search:
         raise PipelineError(
             f"{where}: grace is {search.grace}, more than params.yaml's {base.train.epochs} epochs"
         )
-    for path, dimension in search.space.items():
-        ends = (dimension.low, dimension.high) if isinstance(dimension, Range) else dimension
-        for value in ends:
-            parameters(params.load(), {path: value}, where)
+    raw = params.load()
+    for setting in corners(search.space):
+        parameters(raw, setting, where)
     return search if trials is None else replace(search, trials=trials)
+
+
+def corners(space: Mapping[str, Range | tuple[Any, ...]]) -> Iterator[Setting]:
+    """The settings of a space at its ranges' ends: every combination of them and of choices, where they are
+    not too many; each value by itself in any case."""
+    ends = {path: (d.low, d.high) if isinstance(d, Range) else d for path, d in space.items()}
+    ends = {p: tuple(map(int, v)) if _is_whole(space[p]) else v for p, v in ends.items()}
+    for path, values in ends.items():
+        for value in values:
+            yield {path: value}
+    if math.prod(map(len, ends.values())) <= MANY:
+        for combination in itertools.product(*ends.values()):
+            yield dict(zip(ends, combination, strict=True))
+
+
+def _is_whole(dimension: Range | tuple[Any, ...]) -> bool:
+    return isinstance(dimension, Range) and dimension.whole
 
 
 def parameters(base: Mapping[str, Any], setting: Setting, where: str) -> Params:
@@ -170,9 +188,11 @@ def _study(name: str, value: Any, where: str) -> Study:
     if ("vary" in entry) == ("settings" in entry):
         raise PipelineError(f"{where}: give it either vary, lists of values, or settings, a list of settings")
     settings = tuple(_grid(entry["vary"], where) if "vary" in entry else _listed(entry["settings"], where))
-    for place, setting in enumerate(settings):
-        if setting in settings[:place]:
+    seen = set()
+    for setting in settings:
+        if (text := json.dumps(setting, sort_keys=True, default=str)) in seen:
             raise PipelineError(f"{where}: {short(setting)} is there twice")
+        seen.add(text)
     paper = entry.get("paper", [])
     if not isinstance(paper, list) or not all(isinstance(v, int | float) for v in paper):
         raise PipelineError(f"{where}: paper must be a list of costs")
@@ -194,6 +214,9 @@ def _grid(vary: Any, where: str) -> Iterator[Setting]:
             raise PipelineError(
                 f"{where}: {path} is {found}; give it a list of values, such as {_example(path)}"
             )
+    count = math.prod(map(len, vary.values()))
+    if count > MOST:
+        raise PipelineError(f"{where}: {count:,} settings; a study can have {MOST:,} at most")
     for values in itertools.product(*vary.values()):
         yield dict(zip(vary, values, strict=True))
 

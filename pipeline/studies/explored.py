@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline import layout, params, runs
 from pipeline.params import Params
-from pipeline.studies import planning, results
-from pipeline.studies.declared import Search
+from pipeline.studies import declared, planning, results
+from pipeline.studies.declared import Search, corners
 from pipeline.studies.ground import Ground
-from pipeline.studies.journal import Journal, Tried, name
+from pipeline.studies.journal import Journal, Tried
 from pipeline.studies.planning import Trial
 from pipeline.studies.results import Result
 from pipeline.studies.setting import SECTIONS, Setting, short
@@ -44,6 +44,11 @@ class Explored:
         self.journal = Journal(self._key())
         self.defaults = {path: self.raw[path.split(".")[0]][path.split(".")[1]] for path in search.space}
 
+    def check(self) -> None:
+        """Raise where the images are not enough for some setting of the space."""
+        for setting in corners(self.search.space):
+            self.data.check(declared.parameters(self.raw, setting, self.where), self.where)
+
     def _key(self) -> str:
         """Of all that shapes what is suggested, and what comes of it; not of how many trials there are."""
         fixed = runs.shaping(self.base.model, self.base.train)
@@ -55,7 +60,6 @@ class Explored:
         shape = [sections, space, self.search.grace, self.base.train.epochs, REDUCTION]
         digest = hashlib.blake2b(self.data.digest, digest_size=8)
         digest.update(json.dumps(shape, sort_keys=True).encode())
-        planning.add_sources(digest)
         return digest.hexdigest()
 
     def trial(self, setting: Setting) -> Trial:
@@ -63,38 +67,46 @@ class Explored:
         return trial
 
     def tried(self) -> list[Tried]:
-        return list(self.journal.tried.values())[: self.search.trials]
+        """The trials in the order of their starts. A result on disk counts, whoever left it there."""
+        return [self._known(each) for each in list(self.journal.tried.values())[: self.search.trials]]
+
+    def _known(self, tried: Tried) -> Tried:
+        result = results.of(self.trial(tried.setting))
+        if not result:
+            return tried if tried.state != "finished" else replace(tried, state="started")
+        costs = {report.epoch: report.costs for report in result.reports()}
+        return replace(tried, state="finished", costs=costs, seconds=result.snapshot.seconds)
 
     def missing(self) -> int:
         """Trials that have not ended."""
-        return self.search.trials - sum(self.ended(each) for each in self.tried())
-
-    def ended(self, tried: Tried) -> bool:
-        if tried.state == "finished":
-            return results.of(self.trial(tried.setting)) is not None
-        return tried.state != "started"
+        return self.search.trials - sum(each.state != "started" for each in self.tried())
 
     def points(self) -> list[Setting]:
         """What Optuna is given before its own suggestions: what was tried, in order; first, the defaults."""
         before = [each.setting for each in self.tried()]
-        inside = all(inside(value, self.search.space[path]) for path, value in self.defaults.items())
-        return before or ([self.defaults] if inside else [])
+        allowed = all(inside(value, self.search.space[path]) for path, value in self.defaults.items())
+        return before or ([self.defaults] if allowed else [])
 
-    def told(self) -> dict[str, Sequence[Report]]:
-        """The reports of trials that have ended, which are repeated to Optuna and to ASHA."""
-        return {
-            name(each.setting): [
-                Report(epoch, costs, each.seconds) for epoch, costs in sorted(each.costs.items())
-            ]
-            for each in self.tried()
-            if self.ended(each)
-        }
+    def told(self) -> dict[str, list[Report]]:
+        """By fit, the reports of trials that have ended; and of all that have a result, also from studies."""
+        epochs = self.base.train.epochs
+        told = {}
+        for path in results.of_epochs(epochs):
+            result = results.load(results.fit(path), epochs)
+            if result:
+                told[results.fit(path)] = result.reports()
+        for each in self.tried():
+            if each.state in ("stopped", "failed"):
+                told[self.trial(each.setting).fit] = [
+                    Report(epoch, costs, each.seconds) for epoch, costs in sorted(each.costs.items())
+                ]
+        return told
 
     def candidates(self) -> list[Candidate]:
         """Those that reached the last epoch, the best first."""
         found = []
         for each in self.tried():
-            result = results.of(self.trial(each.setting)) if each.state == "finished" else None
+            result = results.of(self.trial(each.setting))
             if result:
                 found.append(Candidate(each.setting, result))
         return sorted(found, key=lambda candidate: candidate.cost)

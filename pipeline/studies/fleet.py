@@ -15,9 +15,9 @@ from pipeline.errors import PipelineError
 from pipeline.images import Images
 from pipeline.placement import Offer
 from pipeline.ray_session import Session
-from pipeline.runfolder import TRIALS, RunFolder
+from pipeline.runfolder import TRIALS
 from pipeline.studies.trial import Report
-from pipeline.studies.worker import MARKED, Handed
+from pipeline.studies.worker import Handed
 
 # Read by Tune's controller, which is a thread of the driver's.
 ENVIRONMENT = {
@@ -85,10 +85,11 @@ def request(offer: Offer, machines: Machines) -> Request:
             f"--gpus {gpus}: only {offer.gpu_limit} can be had here; "
             f"ask for at most {offer.gpu_limit}, or --gpus auto"
         )
-    if gpus:  # whose nodes may not be up yet, so their cores are not known
-        return Request(machines.threads, 1 / machines.per_gpu, gpus * machines.per_gpu)
-    if machines.threads > cores:
+    to_come = gpus > offer.gpus  # nodes that an autoscaler starts, whose cores are not known
+    if machines.threads > cores and not to_come:
         raise PipelineError(f"--threads {machines.threads}: no node has more than {cores} CPU cores")
+    if gpus:
+        return Request(machines.threads, 1 / machines.per_gpu, gpus * machines.per_gpu)
     fit = sum(int(cpus) // machines.threads for cpus in offer.node_cpus)
     return Request(machines.threads, 0, min(fit, machines.workers or fit))
 
@@ -107,25 +108,27 @@ def stacked(images: Images, channels: str) -> np.ndarray:
     return np.ascontiguousarray(stack.swapaxes(0, 1)).reshape(1, len(images), -1)
 
 
-def leave_mark(machines: Machines) -> str:
-    """Leave what trials on other nodes have to see, lest their checkpoints be lost.
-
-    Raises:
-        PipelineError: the storage cannot be written.
-    """
-    return RunFolder(machines.checkpoints(), MARKED).mark()
-
-
 class Watcher(Protocol):
-    """Who is told of trials, by Tune's names of them, in the order in which things happen."""
+    """Who is told of trials, by Tune's names of them, in the order in which things happen.
+
+    Called from a thread of Tune's; what it raises ends all trials. A process may die before `started`.
+    """
 
     def started(self, name: str, config: Mapping[str, Any]) -> None: ...
 
     def reported(self, name: str, report: Report, machine: str) -> None: ...
 
-    def failed(self, name: str, reason: str, again: bool) -> None: ...
+    def tried_again(self, name: str, config: Mapping[str, Any], reason: str) -> None:
+        """Its process failed."""
 
-    def ended(self, name: str) -> None: ...
+    def diverged(self, name: str, reason: str) -> None:
+        """It failed by itself, and would again."""
+
+    def failed(self, name: str, config: Mapping[str, Any], reason: str) -> None:
+        """Its process failed once too often."""
+
+    def ended(self, name: str, config: Mapping[str, Any]) -> None:
+        """However it did."""
 
 
 class _Callback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
@@ -133,31 +136,59 @@ class _Callback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
+        # What ends all trials: the first that the watcher raised, or that every trial would meet.
+        self.fault: Exception | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks to go on with them in another process, which is never done."""
         return {}
 
+    def _tell(self, word: str, *arguments: Any) -> None:
+        """Tune would take an exception for the trial's, and try the trial again."""
+        if not self.fault:
+            try:
+                getattr(self.watcher, word)(*arguments)
+            except Exception as error:
+                self.fault = error
+
     def on_trial_start(self, iteration: int, trials: Any, trial: TuneTrial, **info: Any) -> None:
-        self.watcher.started(trial.trial_id, trial.config)
+        self._tell("started", trial.trial_id, trial.config)
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: TuneTrial, result: Mapping[str, Any], **info: Any
     ) -> None:
-        if "failure" in result:
-            self.watcher.failed(trial.trial_id, result["failure"], again=False)
+        if "hopeless" in result:
+            self.fault = self.fault or PipelineError(result["hopeless"])
+        elif "diverged" in result:
+            self._tell("diverged", trial.trial_id, result["diverged"])
         elif "report" in result:
-            self.watcher.reported(trial.trial_id, result["report"], result["machine"])
+            self._tell("reported", trial.trial_id, result["report"], result["machine"])
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: TuneTrial, **info: Any) -> None:
-        self.watcher.failed(trial.trial_id, _reason(trial), again=True)
+        self._tell("tried_again", trial.trial_id, trial.config, _reason(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: TuneTrial, **info: Any) -> None:
-        self.watcher.failed(trial.trial_id, _reason(trial), again=False)
-        self.watcher.ended(trial.trial_id)
+        self._tell("failed", trial.trial_id, trial.config, _reason(trial))
+        self._tell("ended", trial.trial_id, trial.config)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: TuneTrial, **info: Any) -> None:
-        self.watcher.ended(trial.trial_id)
+        self._tell("ended", trial.trial_id, trial.config)
+
+
+class _EndsAtAFault(tune.Stopper):  # type: ignore[misc]
+    """Ends all trials once the callback has met what ends them."""
+
+    def __init__(self, callback: _Callback) -> None:
+        self.callback: _Callback | None = callback
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"callback": None}
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.callback is not None and self.callback.fault is not None
 
 
 def _reason(trial: TuneTrial) -> str:
@@ -184,10 +215,12 @@ def run(
     """Run trials to their ends; `tuning` is handed on to tune.TuneConfig.
 
     Raises:
-        PipelineError: Ray lost a process that cannot be replaced, or the watcher raised.
+        PipelineError: Ray lost a process that cannot be replaced, or a trial met what all would meet.
+        Exception: what the watcher raised.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    callback = _Callback(watcher)
     with ray_session.scratch() as folder:
         tuner = tune.Tuner(
             tune.with_resources(
@@ -204,13 +237,14 @@ def run(
                 name="trials",
                 storage_path=folder,  # nothing of it is read again: results are kept by the watcher
                 verbose=0,
-                callbacks=[_Callback(watcher)],
+                callbacks=[callback],
+                stop=_EndsAtAFault(callback),
                 failure_config=tune.FailureConfig(max_failures=max_failures),
             ),
         )
         error = ray_session.attend(tuner.fit, session)
-        if isinstance(error, PipelineError):
-            raise error
+        if callback.fault:
+            raise callback.fault
         if error:
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise PipelineError(

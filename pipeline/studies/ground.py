@@ -1,6 +1,7 @@
 """What studies and searches stand on: the images, who may train on them, and what is kept meanwhile."""
 
 import hashlib
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -49,6 +50,7 @@ class Ground:
         digest = hashlib.blake2b()
         for name, split in self.splits().items():
             runs.add_images(digest, name, split, labels=split.labels is not None)
+        planning.add_sources(digest)
         self.digest = digest.digest()
         self.about = ", ".join(f"{len(split):,} {name}" for name, split in self.splits().items()) + " images"
 
@@ -60,30 +62,48 @@ class Ground:
         """The study's trials.
 
         Raises:
-            PipelineError: a batch would have more images than there are.
+            PipelineError: a batch would have more images than there are, or a model is told labels that
+                there are not.
         """
         where = f"{layout.STUDIES_YAML}: studies.{study.name}"
         trials = planning.plan(params.load(), study.settings, self.digest, where)
         for each in trials:
-            self.check_batch(each.params, where)
+            self.check(each.params, where)
         return trials
 
-    def check_batch(self, wanted: Params, where: str) -> None:
+    def check(self, wanted: Params, where: str) -> None:
+        """Raise unless these images are enough for these parameters."""
+        if wanted.model.conditional and self.training.labels is None:
+            raise PipelineError(f"{where}: model.conditional is true, but the images have no labels")
         if wanted.train.batch_size > len(self.training):
             raise PipelineError(
                 f"{where}: train.batch_size is {wanted.train.batch_size}, more than the "
                 f"{len(self.training)} training images"
             )
 
-    def shared(self, channels: set[str], machines: Machines, device: str) -> Shared:
-        """All of it in Ray's object store."""
+    @contextmanager
+    def shared(self, channels: set[str], machines: Machines, device: str) -> Iterator[Shared]:
+        """All of it in Ray's object store, and a mark in the storage that trials on other nodes look for.
+
+        Raises:
+            PipelineError: the storage cannot be written.
+        """
+        session = f"session-{uuid.uuid4().hex}"
+        folder = RunFolder(machines.checkpoints(), session)
+        try:
+            yield self._shared(session, folder.mark(), channels, machines, device)
+        finally:
+            _delete(folder)
+
+    def _shared(self, session: str, mark: str, channels: set[str], machines: Machines, device: str) -> Shared:
         labelled = self.training.labels is not None
         named = {"train" if name == "training" else name: split for name, split in self.splits().items()}
         return Shared(
             splits={name: fleet.hand_over(split, channels) for name, split in named.items()},
             classes=images.classes(self.training) if labelled else 0,
             storage=machines.checkpoints(),
-            mark=fleet.leave_mark(machines),
+            session=session,
+            mark=mark,
             checkpoint_seconds=machines.checkpoint_seconds,
             threads=machines.threads,
             device=device,
@@ -98,5 +118,10 @@ def shown(report: Report) -> str:
 
 def forget(key: str, machines: Machines) -> None:
     """Delete a finished fit's checkpoints."""
-    with suppress(FileNotFoundError):
-        RunFolder(machines.checkpoints(), key).delete()
+    _delete(RunFolder(machines.checkpoints(), key))
+
+
+def _delete(folder: RunFolder) -> None:
+    # What cannot be deleted takes room, and harms nobody.
+    with suppress(OSError):
+        folder.delete()

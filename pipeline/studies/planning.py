@@ -46,7 +46,7 @@ class Trial:
 
 
 def plan(base: Mapping[str, Any], settings: Iterable[Setting], data: bytes, where: str) -> list[Trial]:
-    """A trial for each setting; `base` is params.yaml as read, `data` a digest of the images.
+    """A trial for each setting; `base` is params.yaml as read, `data` a digest of images and source.
 
     Raises:
         PipelineError: a value has the wrong type or range.
@@ -80,7 +80,6 @@ def key(params: Params, data: bytes) -> str:
     says when to look."""
     digest = hashlib.blake2b(data, digest_size=8)
     digest.update(json.dumps(runs.shaping(params.model, params.train), sort_keys=True).encode())
-    add_sources(digest)
     return digest.hexdigest()
 
 

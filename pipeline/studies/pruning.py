@@ -1,6 +1,7 @@
 """What trials left on disk that no study or search of today's parameters asks for."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import layout, params
@@ -8,11 +9,10 @@ from pipeline.studies import declared
 from pipeline.studies.declared import Declared
 from pipeline.studies.explored import Explored
 from pipeline.studies.ground import Ground, hold
-from pipeline.studies.worker import MARKED
 
 
 def unasked(found: Declared) -> list[Path]:
-    """Results, checkpoints and journals that may go.
+    """Results, checkpoints and journals that may go. For whoever holds the trials.
 
     Raises:
         PipelineError: params.yaml, studies.yaml or the data are wrong or absent.
@@ -27,7 +27,7 @@ def unasked(found: Declared) -> list[Path]:
         journals.add(explored.journal.path)
         wanted |= {explored.trial(tried.setting).fit for tried in explored.journal.tried.values()}
     trials = [*layout.TRIALS.glob("*.safetensors"), *(p for p in layout.TRIALS.glob("*") if p.is_dir())]
-    leftover = [p for p in trials if p.name.split("-")[0].split(".")[0] not in {*wanted, MARKED}]
+    leftover = [p for p in trials if p.name.split("-")[0].split(".")[0] not in wanted]
     return sorted(leftover) + sorted(set(layout.SEARCHES.glob("*.jsonl")) - journals)
 
 
@@ -37,15 +37,19 @@ def size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def remove(paths: list[Path]) -> None:
-    """Delete them.
+def prune(found: Declared, agree: Callable[[list[Path]], bool]) -> list[Path]:
+    """Delete what may go, if `agree` says so; return it.
 
     Raises:
-        PipelineError: trials are being run.
+        PipelineError: trials are being run, or something of the workspace is wrong.
     """
     with hold():
+        paths = unasked(found)
+        if not paths or not agree(paths):
+            return []
         for path in paths:
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+        return paths

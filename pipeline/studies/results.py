@@ -10,7 +10,7 @@ import torch
 
 from pipeline import files, layout
 from pipeline.studies.planning import Trial
-from pipeline.studies.trial import Snapshot
+from pipeline.studies.trial import Report, Snapshot
 from vae import tensorfile
 from vae.record import Record
 from vae.tensorfile import ModelFileError
@@ -23,9 +23,27 @@ class Result:
     snapshot: Snapshot
     machine: str  # such as "1 CPU thread"
 
+    def reports(self) -> list[Report]:
+        """What the trial told after each epoch."""
+        costs: dict[int, dict[str, float]] = {}
+        for record in self.snapshot.history:
+            of_epoch = costs.setdefault(record.epoch, {})
+            of_epoch[record.split] = of_epoch.get(record.split, 0.0) + record.cost
+        return [Report(epoch, of_epoch, self.snapshot.seconds) for epoch, of_epoch in sorted(costs.items())]
+
 
 def path(fit: str, epochs: int) -> Path:
     return layout.TRIALS / f"{fit}-{epochs:06}.safetensors"
+
+
+def of_epochs(epochs: int) -> list[Path]:
+    """The files of all results after so many epochs."""
+    return sorted(layout.TRIALS.glob(f"*-{epochs:06}.safetensors"))
+
+
+def fit(path: Path) -> str:
+    """Whose result a file is."""
+    return path.name.partition("-")[0]
 
 
 def save(fit: str, result: Result) -> None:

@@ -43,6 +43,7 @@ def run(search: Search, machines: Machines, *, apply: bool) -> None:
         if not len(data.held_out):
             raise PipelineError(f"{layout.PARAMS}: data.validation holds out no image of so few; raise it")
         explored = Explored(search, base, data)
+        explored.check()
         if explored.missing():
             _explore(explored, machines)
         best = explored.best()
@@ -52,7 +53,9 @@ def run(search: Search, machines: Machines, *, apply: bool) -> None:
         page.write(declared.read().names())
     out = Console(highlight=False)
     out.print(f"\n[bold]{search.name}[/]  {explored.verdict(best)}", soft_wrap=True)
-    out.print(f"{layout.study(search.name)}/: results.csv, summary.json, plot.svg", soft_wrap=True)
+    out.print(f"{layout.study(search.name)}/: results.csv, plot.svg, {page.SUMMARY}", soft_wrap=True)
+    if explored.missing():
+        console.print(f"{explored.missing()} trials did not end; the same command tries them again")
     if apply:
         _apply(base, best.setting)
 
@@ -72,23 +75,36 @@ def _apply(base: Params, setting: Setting) -> None:
     print(f"params.yaml: {', '.join(changed) or 'nothing changed'}")
 
 
+class _Asha(ASHAScheduler):  # type: ignore[misc]  # Ray is not typed
+    """Takes note of trials that only repeat what they told before, and stops none of them."""
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision: str = super().on_trial_result(controller, trial, result)
+        return str(self.CONTINUE) if result.get("again") else decision
+
+
 def _explore(explored: Explored, machines: Machines) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     search, data, base = explored.search, explored.data, explored.base
     told = explored.told()
+    for tried in explored.tried():
+        if tried.state != "started":
+            forget(explored.trial(tried.setting).fit, machines)  # where a kill came before this
     with ray_session.session(machines.address) as session:
-        offer = ray_session.offer(session)
-        wanted = fleet.request(offer, machines)
-        channels = search.space.get("model.channels", (base.model.channels,))
-        shared = data.shared(set(channels if isinstance(channels, tuple) else ()), machines, wanted.device)
-        already = f", {len(told)} ended already" if told else ""
+        wanted = fleet.request(ray_session.offer(session), machines)
+        ended = search.trials - explored.missing()
+        already = f", {ended} ended already" if ended else ""
         console.print(
             f"{search.trials} trials{already}, {wanted}, on {data.about}; "
             f"each has {base.train.epochs} epochs, or is stopped after {search.grace} or more",
             soft_wrap=True,
         )
-        with TrialsView("search", wanted.at_once) as view:
-            keeper = Keeper(explored, machines, view)
+        choice = search.space.get("model.channels")
+        channels = set(choice) if isinstance(choice, tuple) else {base.model.channels}
+        with (
+            data.shared(channels, machines, wanted.device) as shared,
+            TrialsView("search", wanted.at_once, search.trials) as view,
+        ):
             try:
                 fleet.run(
                     _trainable,
@@ -98,12 +114,12 @@ def _explore(explored: Explored, machines: Machines) -> None:
                     },
                     {},
                     wanted,
-                    keeper,
+                    Keeper(explored, set(told), machines, view),
                     session,
                     machines.max_failures,
                     num_samples=search.trials,
                     search_alg=Fresh(search, METRIC, explored.points(), base.train.seed),
-                    scheduler=ASHAScheduler(
+                    scheduler=_Asha(
                         time_attr="epoch",
                         metric=METRIC,
                         mode="min",
@@ -126,60 +142,77 @@ class Suggested:
     base: Mapping[str, Any]
     digest: bytes
     where: str
-    told: Mapping[str, Sequence[Report]]  # by setting, of trials that have ended
+    told: Mapping[str, Sequence[Report]]  # by fit, of trials that have ended
 
 
 def _trainable(config: Mapping[str, Any], explored: Suggested, shared: Shared) -> None:
     setting = decoded(config)
     trials = planning.plan(explored.base, [setting], explored.digest, explored.where)
     [job] = planning.fits(trials)
-    worker.work(job, shared, explored.told.get(name(setting)))
+    worker.work(job, shared, explored.told.get(job.key))
 
 
 class Keeper:
     """Writes down how trials fare, and shows it. A `fleet.Watcher`."""
 
-    def __init__(self, explored: Explored, machines: Machines, view: TrialsView) -> None:
-        self.explored, self.machines, self.view = explored, machines, view
+    def __init__(self, explored: Explored, told: set[str], machines: Machines, view: TrialsView) -> None:
+        """`told`: the fits that repeat what is known."""
+        self.explored, self.told, self.machines, self.view = explored, told, machines, view
         self.running: dict[str, Tried] = {}
+        self.crashed: set[str] = set()
+
+    def _known(self, trial: str, config: Mapping[str, Any]) -> Tried:
+        """A trial, by Tune's name of it."""
+        if trial not in self.running:
+            setting = decoded(config)
+            self.running[trial] = Tried(setting)
+            self.view.add(trial, short(setting), self.explored.base.train.epochs)
+            if name(setting) not in self.explored.journal.tried:
+                self.explored.journal.write(Tried(setting))
+        return self.running[trial]
+
+    def _fit(self, tried: Tried) -> str:
+        return self.explored.trial(tried.setting).fit
 
     def started(self, trial: str, config: Mapping[str, Any]) -> None:
-        setting = decoded(config)
-        if trial not in self.running:
-            self.view.add(trial, short(setting), self.explored.base.train.epochs)
-        self.running.setdefault(trial, Tried(setting))
-        if name(setting) not in self.explored.journal.tried:
-            self.explored.journal.write(Tried(setting))
-        if not self._has_ended(setting):
+        if self._fit(self._known(trial, config)) not in self.told:
             self.view.start(trial)
 
-    def _has_ended(self, setting: Setting) -> bool:
-        return self.explored.ended(self.explored.journal.tried[name(setting)])
-
     def reported(self, trial: str, report: Report, machine: str) -> None:
+        if not report.costs:  # of a trial that told nothing before it failed
+            return
         tried = self.running[trial]
         tried.costs[report.epoch], tried.seconds = report.costs, report.seconds
         self.view.report(trial, report.epoch, shown(report), report.seconds)
         if report.snapshot:
-            results.save(self.explored.trial(tried.setting).fit, Result(report.snapshot, machine))
+            results.save(self._fit(tried), Result(report.snapshot, machine))
             tried.state = "finished"
 
-    def failed(self, trial: str, reason: str, again: bool) -> None:
-        if again:
-            self.view.again(trial, reason)
-        else:
-            self.running[trial].state, self.running[trial].reason = "failed", reason
+    def tried_again(self, trial: str, config: Mapping[str, Any], reason: str) -> None:
+        self._known(trial, config)
+        self.view.again(trial, reason)
 
-    def ended(self, trial: str) -> None:
-        tried = self.running[trial]
-        if self._has_ended(tried.setting):  # repeated from the journal
-            before = self.explored.journal.tried[name(tried.setting)]
-            self.view.end(trial, "finished" if before.state == "finished" else "stopped", "ended before")
+    def diverged(self, trial: str, reason: str) -> None:
+        self.running[trial].state, self.running[trial].reason = "failed", reason
+
+    def failed(self, trial: str, config: Mapping[str, Any], reason: str) -> None:
+        """Left as it was started: the same command tries it again."""
+        self._known(trial, config).reason = reason
+        self.crashed.add(trial)
+
+    def ended(self, trial: str, config: Mapping[str, Any]) -> None:
+        tried = self._known(trial, config)
+        if trial in self.crashed:
+            self.view.end(trial, "failed", f"failed: {tried.reason}")
+            return
+        if self._fit(tried) in self.told:
+            whole = tried.epochs == self.explored.base.train.epochs
+            self.view.end(trial, "finished" if whole else "stopped", "is known")
             return
         if tried.state == "started":
             tried.state = "stopped"
         self.explored.journal.write(tried)
-        forget(self.explored.trial(tried.setting).fit, self.machines)
+        forget(self._fit(tried), self.machines)
         match tried.state:
             case "failed":
                 self.view.end(trial, "failed", f"failed: {tried.reason}")
@@ -221,7 +254,8 @@ def _csv(explored: Explored) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*explored.search.space, "state", "epochs", "validation_cost", "seconds"])
     for tried in explored.tried():
-        values = [json.dumps(v) if isinstance(v, list | bool) else v for v in tried.setting.values()]
+        setting = [tried.setting[path] for path in explored.search.space]
+        values = [json.dumps(v) if isinstance(v, list | bool) else v for v in setting]
         cost = files.significant(tried.costs[tried.epochs][METRIC]) if tried.costs else ""
         writer.writerow([*values, tried.state, tried.epochs, cost, round(tried.seconds, 1)])
     return text.getvalue()

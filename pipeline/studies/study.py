@@ -1,10 +1,12 @@
 """Run studies: what is missing is trained, then the figures are put together."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline import files, layout, params, ray_session
@@ -24,6 +26,7 @@ from pipeline.studies.trial import Report
 from pipeline.studies.view import TrialsView
 from pipeline.studies.worker import Shared
 
+FILES = ("results.csv", "plot.svg", "pictures.png")  # of a study, besides its summary
 WIDE = 160  # columns of text that is printed to a file
 
 
@@ -34,15 +37,18 @@ def run(studies: Sequence[Study], noise: Study, machines: Machines) -> None:
         PipelineError: data are absent or do not fit, or nothing could be trained.
     """
     with ground.hold():
-        data = Ground(params.read())
+        base = params.read()
+        data = Ground(base)
         wanted = {each.name: each for each in (*studies, noise)}
         trials = {name: data.plan(each) for name, each in wanted.items()}
         failed = train([each for several in trials.values() for each in several], data, machines)
         seeds = tuple(result for each in trials[noise.name] if (result := results.of(each)))
-        outcomes = [_outcome(study, trials[study.name], seeds, failed) for study in studies]
+        outcomes = [_outcome(study, trials[study.name], seeds, failed.reasons) for study in studies]
         for outcome in outcomes:
             if outcome.trials:
-                _write(outcome, data)
+                _write(outcome, data, base)
+            else:
+                _clear(outcome.study)
         page.write(declared.read().names())
     for outcome in outcomes:
         _show(outcome)
@@ -51,10 +57,23 @@ def run(studies: Sequence[Study], noise: Study, machines: Machines) -> None:
         if not outcome.trials:
             reason = next(iter(outcome.failed.values()))
             raise PipelineError(f"study {outcome.study.name}: every trial failed, the first with: {reason}")
+    if failed.crashed:
+        raise PipelineError(
+            f"{len(failed.crashed)} trials failed, not by their settings; what the others found is written, "
+            "and the same command tries them again"
+        )
 
 
-def train(trials: Sequence[Trial], data: Ground, machines: Machines) -> dict[str, str]:
-    """Train what has no result yet; return why fits failed, by key.
+@dataclass(frozen=True)
+class Failed:
+    """Trainings without a result, by key."""
+
+    reasons: Mapping[str, str]
+    crashed: frozenset[str] = frozenset()  # those whose processes failed: another try may succeed
+
+
+def train(trials: Sequence[Trial], data: Ground, machines: Machines) -> Failed:
+    """Train what has no result yet; return what failed.
 
     Raises:
         PipelineError: the machines asked for are not there, or Ray was lost; results are kept.
@@ -66,19 +85,22 @@ def train(trials: Sequence[Trial], data: Ground, machines: Machines) -> dict[str
     distinct = len({(each.fit, each.epochs) for each in trials})
     if not jobs:
         console.print(f"{distinct} trials, all finished already: nothing to train")
-        return {}
+        return Failed({})
     to_run = len({(each.fit, each.epochs) for each in missing})
     already = f", {distinct - to_run} finished already" if distinct > to_run else ""
     with ray_session.session(machines.address) as session:
         offer = ray_session.offer(session)
         wanted = fleet.request(offer, machines)
-        shared = data.shared({job.model.channels for job in jobs}, machines, wanted.device)
         trainings = f" in {len(jobs)} trainings" if len(jobs) < to_run else ""
         console.print(
             f"{distinct} trials{already}; {to_run} to run{trainings}, {wanted}, on {data.about}",
             soft_wrap=True,
         )
-        with TrialsView("trials", min(wanted.at_once, len(jobs))) as view:
+        channels = {str(job.model.channels) for job in jobs}
+        with (
+            data.shared(channels, machines, wanted.device) as shared,
+            TrialsView("trials", min(wanted.at_once, len(jobs)), len(jobs)) as view,
+        ):
             keeper = Keeper(jobs, missing, machines, view)
             try:
                 fleet.run(
@@ -95,7 +117,7 @@ def train(trials: Sequence[Trial], data: Ground, machines: Machines) -> dict[str
                     f"interrupted: {keeper.kept} of {to_run} trials are finished and kept, the others go on "
                     "from their checkpoints: run the same command again"
                 ) from None
-    return keeper.failures
+    return Failed(keeper.failures, frozenset(keeper.crashed))
 
 
 def _trainable(config: Mapping[str, Any], jobs: Sequence[Fit], shared: Shared) -> None:
@@ -110,6 +132,7 @@ class Keeper:
     ) -> None:
         self.jobs, self.machines, self.view = jobs, machines, view
         self.failures: dict[str, str] = {}
+        self.crashed: set[str] = set()  # of those the ones that were not the settings' own
         self.kept = 0
         self.named: dict[str, Fit] = {}
         for job in jobs:
@@ -126,15 +149,19 @@ class Keeper:
             results.save(job.key, Result(report.snapshot, machine))
             self.kept += 1
 
-    def failed(self, name: str, reason: str, again: bool) -> None:
-        key = self.named[name].key
-        if again:
-            self.view.again(key, reason)
-        else:
-            self.failures[key] = reason
+    def tried_again(self, name: str, config: Mapping[str, Any], reason: str) -> None:
+        self.view.again(self.jobs[config["job"]].key, reason)
 
-    def ended(self, name: str) -> None:
-        job = self.named[name]
+    def diverged(self, name: str, reason: str) -> None:
+        self.failures[self.named[name].key] = reason
+
+    def failed(self, name: str, config: Mapping[str, Any], reason: str) -> None:
+        key = self.jobs[config["job"]].key
+        self.failures[key] = reason
+        self.crashed.add(key)
+
+    def ended(self, name: str, config: Mapping[str, Any]) -> None:
+        job = self.jobs[config["job"]]
         if job.key in self.failures:
             self.view.end(job.key, "failed", f"failed: {self.failures[job.key]}")
             return
@@ -164,12 +191,20 @@ def _outcome(
     return Outcome(study, tuple(found), seeds, failed)
 
 
-def _write(outcome: Outcome, data: Ground) -> None:
-    about = f"{data.about}; {_described(params.read())}"
+def _clear(study: Study) -> None:
+    """Remove what an earlier run of it left: it would pass for this one's."""
+    for name in (*FILES, page.SUMMARY):
+        (layout.study(study.name) / name).unlink(missing_ok=True)
+
+
+def _write(outcome: Outcome, data: Ground, base: Params) -> None:
+    about = f"{data.about}; {_described(base)}"
     folder = layout.study(outcome.study.name)
-    files.write_bytes(folder / "plot.svg", pictures.plot(outcome))
-    files.write_bytes(folder / "pictures.png", figures.png(pictures.reconstructions(outcome, data.originals)))
-    files.write_text(folder / "results.csv", tables.results(outcome))
+    reconstructions = figures.png(pictures.reconstructions(outcome, data.originals))
+    for name, content in zip(
+        FILES, (tables.results(outcome).encode(), pictures.plot(outcome), reconstructions), strict=True
+    ):
+        files.write_bytes(folder / name, content)
     files.write_json(folder / page.SUMMARY, tables.summary(outcome, about))
 
 
@@ -193,12 +228,12 @@ def _show(outcome: Outcome) -> None:
     for column in table.columns:
         column.no_wrap = True
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     out = Console(highlight=False)
     if not out.is_terminal:
         out.width = WIDE
-    out.print(f"\n[bold]{outcome.study.name}[/]  {outcome.study.question}")
+    out.print(f"\n[bold]{outcome.study.name}[/]  {escape(outcome.study.question)}")
     out.print(table)
     for sentence in tables.verdict(outcome):
-        out.print(sentence)
-    out.print(f"{layout.study(outcome.study.name)}/: results.csv, summary.json, plot.svg, pictures.png")
+        out.print(sentence, markup=False)
+    out.print(f"{layout.study(outcome.study.name)}/: {', '.join((*FILES, page.SUMMARY))}")

@@ -52,9 +52,10 @@ class Outcome:
     failed: Mapping[str, str]  # by setting: why
 
     def measures(self) -> list[Measure]:
-        """Those that all trials have: the first is what the study is judged by."""
+        """Those that all trials have; first, what the study is judged by: one that the seeds have too."""
         found = [result for _, result in self.trials]
-        return [m for m in (EXCESS, BITS, MSE) if all(_has(result, m) for result in found)]
+        common = [m for m in (EXCESS, BITS, MSE) if all(_has(result, m) for result in found)]
+        return sorted(common, key=lambda m: self.noise(m) is None)
 
     def noise(self, measure: Measure) -> Noise | None:
         """The noise of a measure; None where the seeds do not have it."""
@@ -177,11 +178,13 @@ def _verdict(outcome: Outcome, measure: Measure, band: Noise | None) -> list[str
         ]
     said = f"{measure.title}: from {measure.text(least)}{unit} ({best}) to {measure.text(most)} ({worst})"
     if not band:
-        return [f"{said}; how much of that is chance is not known, since the seeds failed."]
-    larger = "larger" if most - least > band.difference else "no larger"
+        why = "the seeds failed" if len(outcome.seeds) < 2 else "the seeds' likelihood is another"
+        return [f"{said}; how much of that is chance is not known: {why}."]
+    spread = band.spread(len(ranked))
+    larger = "larger" if most - least > spread else "no larger"
     said += (
-        f", a difference of {measure.text(most - least)}. Two seeds may differ by "
-        f"{measure.text(band.difference)}: it is {larger} than the noise."
+        f", a difference of {measure.text(most - least)}. {len(ranked)} seeds may spread over "
+        f"{measure.text(spread)}: it is {larger} than the noise."
     )
     groups = {
         "better": [label for value, label in ranked if value < band.low],

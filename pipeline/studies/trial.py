@@ -6,6 +6,7 @@ Plain code around `vae.fit`; `fleet` runs it under Ray Tune.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,41 +69,48 @@ class Report:
 
 
 def follow(
-    job: Fit, data: Data, checkpoints: Checkpoints, checkpoint_seconds: float, device: str
+    job: Fit, data: Data, checkpoints: Checkpoints, checkpoint_seconds: float, device: str, session: str = ""
 ) -> Iterator[Report]:
-    """Train from the last checkpoint, and report every epoch.
+    """Train from the last checkpoint, and report every epoch, also those before the checkpoint.
 
     A report is to be kept before the next is asked for: checkpoints are later than the snapshots before them.
+    `session` names whoever keeps them: when a trial is tried again, it does not repeat snapshots to the same.
 
     Raises:
         CostNotFinite: training diverged.
         PipelineError: a checkpoint cannot be written.
     """
-    waiting = list(job.snapshots)
+    about = checkpoints.about()
+    kept = set(about.get("kept", ())) if session and about.get("session") == session else set()
+    waiting = [epoch for epoch in job.snapshots if epoch not in kept]
     done = checkpoints.latest(waiting[0])
     if done:
         states = [checkpoints.load(done, component) for component in data.components]
-        seconds = float(checkpoints.about().get("seconds", {}).get(str(done), 0))
+        seconds = float(about.get("seconds", {}).get(str(done), 0))
     else:
         states = [
             initial_state(component, data.train.images_CND[c], data.sizes, job.model, job.train.seed)
             for c, component in enumerate(data.components)
         ]
         seconds = 0.0
+    for epoch in range(1, done + (done != waiting[0])):
+        records = [record for state in states for record in state.history if record.epoch == epoch]
+        yield Report(epoch, _costs(records), seconds * epoch / done)
     if done == waiting[0]:
         waiting.pop(0)
         yield _report(done, states, seconds, data, job.train.seed, device)
     started = saved = time.monotonic()
-    for epoch in _epochs(job, data, states, device):
+    for trained in _epochs(job, data, states, device):
         now = time.monotonic()
         seconds += now - started
-        if waiting and epoch.number == waiting[0]:
+        if waiting and trained.number == waiting[0]:
             waiting.pop(0)
-            yield _report(epoch.number, epoch.states(), seconds, data, job.train.seed, device)
+            yield _report(trained.number, trained.states(), seconds, data, job.train.seed, device)
         else:
-            yield Report(epoch.number, _costs(epoch.records), seconds)
+            yield Report(trained.number, _costs(trained.records), seconds)
         if waiting and now - saved >= checkpoint_seconds:
-            _save(checkpoints, epoch, seconds)
+            told = [snapshot for snapshot in job.snapshots if snapshot not in waiting]
+            _save(checkpoints, trained, seconds, session=session, kept=told)
             saved = time.monotonic()
         started = time.monotonic()
 
@@ -120,11 +128,11 @@ def _epochs(job: Fit, data: Data, states: Sequence[State], device: str) -> Itera
     )
 
 
-def _save(checkpoints: Checkpoints, epoch: Epoch, seconds: float) -> None:
+def _save(checkpoints: Checkpoints, epoch: Epoch, seconds: float, **about: Any) -> None:
     for state in epoch.states():
         checkpoints.save(state)
     times = checkpoints.about().get("seconds", {}) | {str(epoch.number): seconds}
-    checkpoints.describe(seconds=times)
+    checkpoints.describe(seconds=times, **about)
     checkpoints.prune(epoch.number)
 
 

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from rich import box
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline.progress import console
@@ -48,9 +49,9 @@ class TrialsView:
 
     LINE_SECONDS = 10.0  # between two lines of one trial, where there is no terminal
 
-    def __init__(self, title: str, at_once: int) -> None:
-        """`at_once`: how many trials run side by side, for the time left in all."""
-        self.title, self.at_once = title, max(1, at_once)
+    def __init__(self, title: str, at_once: int, count: int) -> None:
+        """`at_once`: how many trials run side by side; `count`: how many there will be, for the time left."""
+        self.title, self.at_once, self.count = title, max(1, at_once), count
         self.lines: dict[str, Line] = {}
         self.lock = threading.Lock()
         self.live = Live(
@@ -92,7 +93,7 @@ class TrialsView:
 
     def again(self, name: str, reason: str) -> None:
         self._become(name, "waiting")
-        console.print(f"{self.lines[name].label}  failed, and is tried again: {reason}")
+        console.print(f"{self.lines[name].label}  failed, and is tried again: {reason}", markup=False)
 
     def table(self) -> Table:
         """The trials, those that run first, no more than the terminal has room for."""
@@ -115,7 +116,9 @@ class TrialsView:
             epoch = f"{line.epoch}/{line.epochs}" if line.epoch else ""
             running = line.state == "running"
             state = f"[{COLORS[line.state]}]{line.state}[/]"
-            table.add_row(line.label, state, epoch, line.cost, _duration(line.left) if running else "")
+            table.add_row(
+                escape(line.label), state, epoch, line.cost, _duration(line.left) if running else ""
+            )
         if len(lines) > room:
             table.add_row(f"and {len(lines) - room} more", "", "", "", "")
         return table
@@ -125,6 +128,7 @@ class TrialsView:
         if not rates:
             return None
         epochs = sum(line.epochs - line.epoch for line in lines if line.state in ("running", "waiting"))
+        epochs += max(0, self.count - len(lines)) * lines[0].epochs
         return epochs * sum(rates) / len(rates) / self.at_once
 
     def _become(self, name: str, state: State) -> None:
@@ -135,7 +139,7 @@ class TrialsView:
         """A line where there is no terminal; there, the table says it."""
         self.lines[name].said = time.monotonic()
         if not console.is_terminal:
-            console.print(f"{self.lines[name].label}  {text}", soft_wrap=True)
+            console.print(f"{self.lines[name].label}  {text}", soft_wrap=True, markup=False)
 
 
 def _duration(seconds: float | None) -> str:

@@ -21,10 +21,8 @@ from vae.config import Sizes
 from vae.fit import CostNotFinite
 from vae.tensorfile import ModelFileError
 
-MARKED = "mark"  # the folder of the storage in which the driver leaves a mark for other nodes to find
-
-# What would happen again at every try, so the driver is told and nothing is retried.
-FINAL = (CostNotFinite, PipelineError, ModelFileError)
+# What every other trial would meet too: the driver is told, and ends them all.
+HOPELESS = (PipelineError, ModelFileError)
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ class Shared:
     splits: Mapping[str, Handed]
     classes: int  # of the labels; 0: there are none
     storage: str
-    mark: str  # what the driver left there
+    session: str  # names this run of the driver, and the folder of the storage in which it left a mark
+    mark: str  # what is in it
     checkpoint_seconds: float
     threads: int
     device: str
@@ -56,24 +55,33 @@ def work(job: Fit, shared: Shared, told: Sequence[Report] | None = None) -> None
     """
     if told is not None:
         for report in told or [Report(0, {}, 0.0)]:
-            _tell(report, shared)
+            _tell(report, shared, again=True)
         return
     torch.set_num_threads(shared.threads)
     try:
-        RunFolder(shared.storage, MARKED).check_shared(shared.mark, os.uname().nodename)
+        RunFolder(shared.storage, shared.session).check_shared(shared.mark, os.uname().nodename)
         data = _data(job, shared)
         checkpoints = Checkpoints(shared.storage, job.key, data.components)
-        for report in trial.follow(job, data, checkpoints, shared.checkpoint_seconds, shared.device):
+        seconds, device, session = shared.checkpoint_seconds, shared.device, shared.session
+        for report in trial.follow(job, data, checkpoints, seconds, device, session):
             _tell(report, shared)
-    except FINAL as error:
-        tune.report({"failure": str(error), "epoch": 0, "validation": float("inf")})
+    except CostNotFinite as error:  # would happen again at every try
+        tune.report({"diverged": str(error), "epoch": 0, "validation": float("inf")})
+    except HOPELESS as error:
+        tune.report({"hopeless": str(error), "epoch": 0, "validation": float("inf")})
 
 
-def _tell(report: Report, shared: Shared) -> None:
+def _tell(report: Report, shared: Shared, *, again: bool = False) -> None:
     # For the scheduler and the search; `report` is for the driver.
     validation = report.costs.get("validation", float("inf"))
     tune.report(
-        {"epoch": report.epoch, "validation": validation, "report": report, "machine": _machine(shared)}
+        {
+            "epoch": report.epoch,
+            "validation": validation,
+            "report": report,
+            "machine": _machine(shared),
+            "again": again,
+        }
     )
 
 
@@ -86,8 +94,6 @@ def _machine(shared: Shared) -> str:
 def _data(job: Fit, shared: Shared) -> Data:
     components = layout.components(job.model.channels)
     parts = {name: _part(handed, job) for name, handed in shared.splits.items()}
-    if job.model.conditional and not shared.classes:
-        raise PipelineError("model.conditional is true, but the images have no labels")
     return Data(
         components=components,
         sizes=Sizes(
