@@ -33,6 +33,7 @@ IGNORED = [
     "/report",
     "/studies/index.html",
     "/studies/*/results.csv",
+    "/studies/*/summary.json",
     "/studies/*/plot.svg",
     "/studies/*/pictures.png",
     "/.vaepipe",

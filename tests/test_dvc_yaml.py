@@ -106,7 +106,9 @@ def test_a_studys_stage_is_its_command_and_what_it_loads() -> None:
     assert names(stage["deps"]) == {layout.CHANNELS} | sources | pages
     written = names(stage["outs"] + stage["metrics"] + stage["plots"])
     folder = layout.study("${key}")
-    assert written == {folder / f for f in ("results.csv", "summary.json", "plot.svg", "pictures.png")}
+    assert written == {
+        folder / f for f in ("results.csv", "summary.json", "metrics.json", "plot.svg", "pictures.png")
+    }
     assert stage["params"][:-1] == ["data.validation", "model", "train"]
     assert stage["params"][-1] == {"studies.yaml": ["noise", "studies.${key}", "studies.${noise}"]}
 

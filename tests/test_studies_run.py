@@ -87,7 +87,7 @@ def test_studies_from_the_command_to_the_page(prepared: Path, vaepipe: Vaepipe) 
     assert "6 trials; 6 to run in 5 trainings, 1 CPU core each" in done.stderr
     for name in ("latent", "epochs", "rates"):
         files = {path.name for path in layout.study(name).iterdir()}
-        assert files == {"results.csv", "summary.json", "plot.svg", "pictures.png"}
+        assert files == {"results.csv", "summary.json", "metrics.json", "plot.svg", "pictures.png"}
     assert set(summary("latent")["settings"]) == {"latent 2", "latent 3"}
     assert "Does it help?" in done.stdout
     with (layout.study("epochs") / "results.csv").open() as file:
@@ -116,8 +116,10 @@ def test_studies_from_the_command_to_the_page(prepared: Path, vaepipe: Vaepipe) 
     stage = "studies/dvc.yaml:study@latent"
     assert f"Running stage '{stage}'" in dvc("repro", "--single-item", stage)
     assert "didn't change" in dvc("repro", "--single-item", stage)
-    shown = json.loads(dvc("metrics", "show", "--json", "studies/latent/summary.json"))
-    assert shown[""]["data"]["studies/latent/summary.json"]["data"] == summary("latent")
+    shown = json.loads(dvc("metrics", "show", "--json", "studies/latent/metrics.json"))
+    found = shown[""]["data"]["studies/latent/metrics.json"]["data"]
+    excess = {label: values["excess"] for label, values in summary("latent")["settings"].items()}
+    assert found["excess"] == excess
     assert times() == before
     assert not checkpoints()
 

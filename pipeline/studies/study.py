@@ -26,7 +26,7 @@ from pipeline.studies.trial import Report
 from pipeline.studies.view import TrialsView
 from pipeline.studies.worker import Shared
 
-FILES = ("results.csv", "plot.svg", "pictures.png")  # of a study, besides its summary
+FILES = ("results.csv", "plot.svg", "pictures.png", "metrics.json")  # of a study, besides its summary
 WIDE = 160  # columns of text that is printed to a file
 
 
@@ -200,11 +200,11 @@ def _clear(study: Study) -> None:
 def _write(outcome: Outcome, data: Ground, base: Params) -> None:
     about = f"{data.about}; {_described(base)}"
     folder = layout.study(outcome.study.name)
-    reconstructions = figures.png(pictures.reconstructions(outcome, data.originals))
-    for name, content in zip(
-        FILES, (tables.results(outcome).encode(), pictures.plot(outcome), reconstructions), strict=True
-    ):
-        files.write_bytes(folder / name, content)
+    csv, plot, grid, metrics = (folder / name for name in FILES)
+    files.write_text(csv, tables.results(outcome))
+    files.write_bytes(plot, pictures.plot(outcome))
+    files.write_bytes(grid, figures.png(pictures.reconstructions(outcome, data.originals)))
+    files.write_json(metrics, tables.metrics(outcome))
     files.write_json(folder / page.SUMMARY, tables.summary(outcome, about))
 
 

@@ -1,4 +1,4 @@
-"""A study's figures: the rows of results.csv, and summary.json with what they say."""
+"""A study's figures: the rows of results.csv, summary.json with what they say, metrics.json for DVC."""
 
 import csv
 import io
@@ -119,6 +119,14 @@ def summary(outcome: Outcome, about: str) -> dict[str, Any]:
     if outcome.failed:
         found["failed"] = dict(outcome.failed)
     return found
+
+
+def metrics(outcome: Outcome) -> dict[str, dict[str, float]]:
+    """metrics.json, for DVC: by measure and setting, on the test images; no texts."""
+    return {
+        measure.name: {trial.label: measure.of(result) for trial, result in outcome.trials}
+        for measure in outcome.measures()
+    }
 
 
 def _summarised(outcome: Outcome, place: int) -> dict[str, Any]:
