@@ -57,8 +57,10 @@ class RunFolder:
         try:
             with self.files.open_input_stream(f"{self.root}/{ABOUT}") as stream:
                 return dict(json.loads(stream.read()))
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             return {}
+        except OSError as error:
+            raise _unreadable(self.storage, error) from None
 
     def describe(self, **about: Any) -> None:
         """Set entries of the description."""
@@ -102,7 +104,10 @@ class RunFolder:
 
     def _list(self, folder: str, recursive: bool = False) -> Iterable[fs.FileInfo]:
         selector = fs.FileSelector(folder, allow_not_found=True, recursive=recursive)
-        return list(self.files.get_file_info(selector))
+        try:
+            return list(self.files.get_file_info(selector))
+        except OSError as error:
+            raise _unreadable(self.storage, error) from None
 
 
 def names(storage: str) -> list[str]:
@@ -112,10 +117,19 @@ def names(storage: str) -> list[str]:
         PipelineError: it cannot be used.
     """
     files, root = _open(storage)
-    folders = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
+    try:
+        folders = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
+    except OSError as error:
+        raise _unreadable(storage, error) from None
     return sorted(
         info.base_name for info in folders if info.type == fs.FileType.Directory and info.base_name != TRIALS
     )
+
+
+def _unreadable(storage: str, error: OSError) -> PipelineError:
+    """Such as keys that are wrong, or a bucket of somebody else's."""
+    said = " ".join(str(error).split())
+    return PipelineError(f"--storage {storage}: cannot be used: {said}")
 
 
 def _open(storage: str) -> tuple[fs.FileSystem, str]:
