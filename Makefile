@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench soak lock clean
+.PHONY: demo test test-cluster lint bench soak lock clean
 
 demo: .venv/runtime
 	$(BIN)/vaepipe demo
 
 test: .venv/dev
 	$(BIN)/pytest
+
+# A real `ray up` on hosts that are namespaces of this machine: rootful, a quarter of an hour.
+test-cluster: .venv/dev
+	$(BIN)/pytest -m cluster -rs -s
 
 bench: .venv/bench
 	$(BIN)/python -m bench

@@ -30,11 +30,14 @@ def check(file: File) -> None:
 
 
 @cluster.command("up")
-def up(file: File) -> None:
+def up(
+    file: File,
+    wait: Annotated[float, typer.Option(min=1, help="Seconds that nodes have to join.")] = 180.0,
+) -> None:
     """Start a cluster, or bring it up to date, and wait for its nodes."""
     from pipeline.cluster import description, operate
 
-    nodes = operate.Cluster(description.read(file), typer.echo).up()
+    nodes = operate.Cluster(description.read(file), typer.echo).up(wait)
     typer.echo(operate.table(nodes))
 
 

@@ -2,11 +2,12 @@
 
 A host has a network interface, processes, a host name, shared memory, /tmp, /root and /run of its own, an
 sshd on its own address, and this environment's Python, read-only, at its own path. All hosts see /mnt/shared,
-as an NFS folder. Killing its first process is a power cut; taking its cable out is one end of a pair of
-interfaces set down. The bridge between them is in a namespace of its own, so nothing reaches the machine's
-network.
+as an NFS folder, and in it one of 16 MB. Killing its first process is a power cut; taking its cable out is one
+end of a pair of interfaces set down. The bridge between them is in a namespace of its own, so nothing reaches
+the machine's network. Hosts end with the process that made them.
 """
 
+import ctypes
 import os
 import shutil
 import signal
@@ -34,7 +35,7 @@ mount --bind {etc}/hosts /etc/hosts
 mount -t tmpfs -o size=64m tmpfs /run; mkdir -p /run/sshd
 mount -t tmpfs -o size=1g tmpfs /dev/shm
 mount -t tmpfs tmpfs /mnt; mkdir /mnt/shared /mnt/venv /mnt/base /mnt/etc /mnt/checkout
-mount --bind {shared} /mnt/shared
+mount --rbind {shared} /mnt/shared
 mount --bind {etc} /mnt/etc
 mount --bind {venv} /mnt/venv; mount -o remount,bind,ro /mnt/venv
 mount --bind {base} /mnt/base; mount -o remount,bind,ro /mnt/base
@@ -80,6 +81,10 @@ def why_not() -> str:
 
 def _which(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class Host:
@@ -149,6 +154,7 @@ class Host:
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
         until(lambda: log.exists() and "listening on" in log.read_text(), BOOT_SECONDS, self._console)
         children = Path(f"/proc/{self.launcher.pid}/task/{self.launcher.pid}/children").read_text().split()
@@ -239,7 +245,9 @@ class Lan:
 
     def up(self) -> None:
         self.etc.mkdir(mode=0o700)
-        self.shared.mkdir()
+        small = self.shared / "small"
+        small.mkdir(parents=True)
+        _sh("mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(small))
         for key in ("id", "hostkey"):
             _sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.etc / key))
         known = "".join(f"{host.address} {host.name}\n" for host in self.hosts.values())
@@ -263,6 +271,7 @@ class Lan:
             host.cut_power()
             _sh("ip", "netns", "del", host.space, check=False)
         _sh("ip", "netns", "del", f"{self.prefix}-lan", check=False)
+        _sh("umount", str(self.shared / "small"), check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

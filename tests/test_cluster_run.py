@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -274,6 +275,17 @@ def test_storage_that_is_not_shared(lan: Lan) -> None:
     )
 
 
+def test_storage_that_fills_up(lan: Lan) -> None:
+    """One line; whatever was whole before is left, and the models of the last good run."""
+    before = models(lan["head"])
+    done = Training(lan, "small/x")
+    assert done.process.wait(120) == 1, done.text()
+    until(lambda: "error:" in done.text(), 5)
+    [line] = [line for line in done.said if line.startswith("error:")]
+    assert "the checkpoint of epoch 1 cannot be written: No space left on device; make room" in line
+    assert models(lan["head"]) == before
+
+
 def test_from_outside_nothing_answers_and_nothing_goes_without_the_token(lan: Lan) -> None:
     head = lan["head"].address
     ports = 'for p in 22 6379 8076 8265 10001; do timeout 2 bash -c "</dev/tcp/$0/$p" && echo open $p; done'
@@ -316,3 +328,29 @@ def test_a_wrong_key_is_named_at_once(lan: Lan) -> None:
     assert done.stdout.count("\n") == 1
     key.write_text(right)
     key.chmod(0o600)
+
+
+OTHER_RAY = """#!{python}
+import ray
+ray.__version__ = "2.59.0"
+from ray.scripts.scripts import main
+main()
+"""
+
+
+def test_a_worker_with_another_ray_is_named(lan: Lan) -> None:
+    ctl, worker = lan["ctl"], lan["w2"]
+    script = worker.disk / "root/old/ray"
+    script.parent.mkdir()
+    script.write_text(OTHER_RAY.format(python=sys.executable))
+    script.chmod(0o755)
+    bashrc = worker.disk / "root/.bashrc"
+    kept = bashrc.read_text()
+    bashrc.write_text(kept + "export PATH=/root/old:$PATH\n")
+    done = ctl.run("vaepipe", "cluster", "up", "--wait", "40", FILE)
+    assert done.returncode == 1
+    last = done.stdout.splitlines()[-1]
+    assert f"{worker.address} did not join: it has ray, version 2.59.0, the others have 2.60.0" in last
+    assert "w1" not in last
+    bashrc.write_text(kept)
+    assert ctl.run("vaepipe", "cluster", "down", FILE).returncode == 0

@@ -18,7 +18,6 @@ from pipeline.cluster.description import Description
 from pipeline.cluster.nodes import Node
 from pipeline.errors import PipelineError
 
-JOIN_SECONDS = 180  # for workers to join once the head is up
 POLL_SECONDS = 3
 KEY = "~/ray_bootstrap_key.pem"  # where Ray leaves the key on the head
 # Hosts are known by their addresses alone, as to Ray itself.
@@ -42,8 +41,8 @@ class Cluster:
     described: Description
     say: Say
 
-    def up(self) -> list[Node]:
-        """Start it, or bring it up to date; wait for the nodes that it has from the start; return them.
+    def up(self, wait: float) -> list[Node]:
+        """Start it, or bring it up to date; wait so many seconds for its nodes; return them.
 
         Raises:
             PipelineError: the file has problems, `ray up` failed, or a node did not join: which, and why.
@@ -55,8 +54,8 @@ class Cluster:
             raise PipelineError(f"{self.described.path}: `ray up` failed; what it said is above")
         expected = {self.described.head, *self.described.workers} if self.described.on_premises else set()
         if expected:
-            self.say(f"waiting for {len(expected)} nodes, up to {JOIN_SECONDS} s")
-        deadline = time.monotonic() + JOIN_SECONDS
+            self.say(f"waiting for {len(expected)} nodes, up to {wait:.0f} s")
+        deadline = time.monotonic() + wait
         while True:
             found = self.nodes()
             missing = expected - {node.address for node in found}
