@@ -6,6 +6,7 @@ dvc repro
 python docs/picture.py reconstructions.png paper            # originals, each above its reconstruction
 python docs/picture.py compared.png paper separate joint    # the same images, a row for each workspace
 python docs/picture.py --digits digits.png conditional      # samples: a row for each digit
+python docs/picture.py --study activation studies.png paper # what `vaepipe study activation` left there
 """
 
 import argparse
@@ -53,12 +54,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--digits", action="store_true")
+    parser.add_argument("--study")
     parser.add_argument("picture", type=Path)
     parser.add_argument("workspaces", type=Path, nargs="+")
     arguments = parser.parse_args()
     for workspace in arguments.workspaces:
         if params.read(workspace / layout.PARAMS).data.source != params.SYNTHETIC:
             raise SystemExit(f"{workspace}: pictures for the documentation come from generated images alone")
+    if arguments.study:
+        [workspace] = arguments.workspaces
+        arguments.picture.write_bytes(
+            (workspace / layout.study(arguments.study) / "pictures.png").read_bytes()
+        )
+        return
     tiles = digits(arguments.workspaces[0]) if arguments.digits else reconstructions(arguments.workspaces)
     arguments.picture.write_bytes(base64.b64decode(figures.grid(tiles, scale=2).split(",")[1]))
 

@@ -2,9 +2,9 @@
 
 A host has a network interface, processes, a host name, shared memory, /tmp, /root and /run of its own, an
 sshd on its own address, and this environment's Python, read-only, at its own path. All hosts see /mnt/shared,
-as an NFS folder, and in it one of 16 MB. Killing its first process is a power cut; taking its cable out is one
-end of a pair of interfaces set down. The bridge between them is in a namespace of its own, so nothing reaches
-the machine's network. Hosts end with the process that made them.
+as an NFS folder, and in it one of 16 MB. Killing its first process is a power cut; taking its cable out is
+one end of a pair of interfaces set down. The bridge between them is in a namespace of its own, so nothing
+reaches the machine's network. Hosts end with the process that made them.
 """
 
 import ctypes

@@ -72,7 +72,7 @@ def _panel(axis: Axes, outcome: Outcome, measure: Measure) -> None:
     line = "solid" if numbers else "none"
     band = outcome.noise(measure)
     if band:
-        label = f"{band.seeds} seeds of the defaults"
+        label = f"another seed, test (from {band.seeds})"
         axis.axhspan(band.low, band.high, color=TEST, alpha=0.15, linewidth=0, label=label)
     for split, color, marker in (("validation", HELD_OUT, "s"), ("test", TEST, "o")):
         if split in outcome.splits():
