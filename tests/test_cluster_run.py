@@ -328,13 +328,15 @@ def test_a_wrong_key_is_named_at_once(lan: Lan) -> None:
     assert done.stdout.count("\n") == 1
     key.write_text(right)
     key.chmod(0o600)
+    key.with_suffix(".pub").unlink()  # ssh would offer that one
 
 
 OTHER_RAY = """#!{python}
+import sys
 import ray
-ray.__version__ = "2.59.0"
+ray.__version__ = "2.59.0"  # what nodes compare
 from ray.scripts.scripts import main
-main()
+print("ray, version 2.59.0") if "--version" in sys.argv else main()
 """
 
 
@@ -350,7 +352,7 @@ def test_a_worker_with_another_ray_is_named(lan: Lan) -> None:
     done = ctl.run("vaepipe", "cluster", "up", "--wait", "40", FILE)
     assert done.returncode == 1
     last = done.stdout.splitlines()[-1]
-    assert f"{worker.address} did not join: it has ray, version 2.59.0, the others have 2.60.0" in last
+    assert f"{worker.address} did not join: it has Ray 2.59.0, the others have 2.60.0" in last
     assert "w1" not in last
     bashrc.write_text(kept)
     assert ctl.run("vaepipe", "cluster", "down", FILE).returncode == 0

@@ -5,6 +5,7 @@ neither says whether the nodes that should be there are.
 """
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -111,14 +112,16 @@ class Cluster:
     def _why(self, worker: str) -> str:
         """Why a node did not join, as far as the head can see."""
         done = self._on_head(self._hop(worker, "ray --version"))
-        ours = check.locked_ray()
-        said = [line for line in done.stdout.splitlines() if "version" in line]
-        if not said:
-            refusals = ("Permission denied", "timed out", "No route", "refused", "unreachable")
-            lines = [line for line in done.stdout.splitlines() if any(word in line for word in refusals)]
-            return f"{worker} did not join: no SSH from the head ({(lines or ['no answer'])[-1].strip()})"
-        if not said[-1].strip().endswith(f" {ours}"):
-            return f"{worker} did not join: it has {said[-1].strip()}, the others have {ours}"
+        # Among lines of Ray's own, which repeat the command.
+        versions = re.findall(r"^\s*ray, version (\S+)", done.stdout, re.MULTILINE)
+        if not versions:
+            words = "Permission denied|timed out|No route|refused|unreachable|could not resolve"
+            said = re.findall(
+                rf"^(?!.*command_runner).*(?:{words}).*$", done.stdout, re.MULTILINE | re.IGNORECASE
+            )
+            return f"{worker} did not join: no SSH from the head ({(said or ['no answer'])[-1].strip()})"
+        if versions[-1] != check.locked_ray():
+            return f"{worker} did not join: it has Ray {versions[-1]}, the others have {check.locked_ray()}"
         return f"{worker} did not join, though its Ray is the right one; look at /tmp/ray there"
 
     def _stop(self, worker: str) -> bool:
