@@ -68,7 +68,7 @@ class TrainingView:
             )
         elif board.first_epoch > 1:
             console.print(f"going on from the checkpoint of epoch {board.first_epoch - 1}")
-        if board.plan != self.plan:
+        if board.plan and board.plan != self.plan:
             console.print(f"a host is gone, and none came in its place: now {board.plan}")
             self.plan = board.plan
         self.starts = board.starts
