@@ -91,10 +91,10 @@ def _prune(found: "Declared", yes: bool) -> None:
 
     def agree(paths: list[Path]) -> bool:
         question = f"Delete {amount(paths)}, that no study or search of today's parameters asks for?"
-        typer.echo(amount(paths)) if yes else typer.confirm(question, abort=True)
-        return True
+        return yes or typer.confirm(question, abort=True)
 
-    typer.echo("deleted" if pruning.prune(found, agree) else "nothing to delete")
+    deleted = pruning.prune(found, agree)
+    typer.echo(f"deleted {len(deleted)}" if deleted else "nothing to delete")
 
 
 def tune(

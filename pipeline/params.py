@@ -130,17 +130,30 @@ def kind(path: str) -> Any:
     return Params.__dataclass_fields__[section].type.__dataclass_fields__[key].type
 
 
-def change(path: Path, changes: Changes) -> None:
-    """Set parameters of a params.yaml; its comments and order stay."""
+def change(path: Path, changes: Changes) -> list[str]:
+    """Set parameters of a params.yaml; its comments and order stay.
+
+    Returns what changed, such as `model.latent 20 -> 60`.
+    """
     yaml = YAML()
     yaml.preserve_quotes = True
     values = yaml.load(path)
+    changed = []
     for section, keys in changes.items():
         for key, value in keys.items():
+            if (before := values[section][key]) != value:
+                changed.append(f"{section}.{key} {_in_words(before)} -> {_in_words(value)}")
             values[section][key] = in_a_line(value)
     text = StringIO()
     yaml.dump(values, text)
     files.write_text(path, text.getvalue())
+    return changed
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return str(list(value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def in_a_line(value: Any) -> Any:

@@ -101,16 +101,6 @@ def apply(name: str, path: Path = layout.PARAMS) -> list[str]:
     Raises:
         PipelineError: there is no such preset, or the file is not a valid params.yaml.
     """
-    preset, before = find(name), params.load(path)
-    params.check(before, path)
-    params.change(path, preset.changes())
-    return [
-        f"{section}.{key} {_text(before[section][key])} -> {_text(value)}"
-        for section, values in preset.changes().items()
-        for key, value in values.items()
-        if before[section][key] != value
-    ]
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    preset = find(name)
+    params.read(path)
+    return params.change(path, preset.changes())

@@ -10,7 +10,7 @@ import pytest
 from pipeline import layout, params
 from pipeline import workspace as workspaces
 from pipeline.errors import PipelineError
-from pipeline.studies import results
+from pipeline.studies import pictures, results
 from pipeline.studies.declared import Range, Search
 from pipeline.studies.explored import Explored
 from pipeline.studies.fleet import Machines
@@ -207,3 +207,10 @@ def test_a_process_may_die_before_its_trial_has_started(explored: Explored) -> N
     watcher.failed("u", config(THIRD), "its process ended")
     watcher.ended("u", config(THIRD))
     assert again().points() == [OTHER, THIRD]
+
+
+def test_a_trial_that_diverged_is_not_on_the_plots_axis() -> None:
+    finished = [Tried({}, "finished", {50: {"validation": 1850.0 + n}}) for n in range(4)]
+    diverged = Tried({}, "failed", {3: {"validation": 5200.0}})
+    with_it, without = (pictures.search([*finished, each], "validation") for each in (diverged, Tried({})))
+    assert with_it == without

@@ -123,6 +123,12 @@ def test_studies_from_the_command_to_the_page(prepared: Path, vaepipe: Vaepipe) 
     assert times() == before
     assert not checkpoints()
 
+    # What nothing asks for any more may go; what is asked for stays.
+    assert "nothing to delete" in vaepipe("studies", "--prune", "--yes").stdout
+    layout.STUDIES_YAML.write_text(STUDIES.replace("model.latent: [2, 3]", "model.latent: [2]"))
+    assert "deleted 1\n" in vaepipe("studies", "--prune", "--yes").stdout
+    assert len(times()) == len(before) - 1
+
 
 def run(*arguments: str) -> subprocess.Popen[str]:
     """Start a command that is going to be killed; it saves a checkpoint every epoch."""

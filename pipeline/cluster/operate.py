@@ -31,6 +31,8 @@ SSH = (
 )
 # What Ray runs as. In brackets, so that a search does not find itself.
 PROCESSES = "[r]aylet/raylet|[g]cs_server|[r]ay::|[d]efault_worker.py|ray/dashboard/[a]gent.py|[m]onitor.py"
+LEFT = "vaepipe-left "  # before the number of processes that are left
+STOP = f"ray stop --force; pgrep -fc '{PROCESSES}' | sed 's/^/{LEFT}/'"
 
 Say = Callable[[str], None]
 
@@ -126,12 +128,10 @@ class Cluster:
 
     def _stop(self, worker: str) -> bool:
         """Stop Ray on a worker; return whether something of it is left, or nothing was to be learned."""
-        script = f"ray stop --force; pgrep -fc '{PROCESSES}' | sed 's/^/vaepipe-left /'"
-        return _left(self._on_head(self._hop(worker, script)).stdout)
+        return _left(self._on_head(self._hop(worker, STOP)).stdout)
 
     def _stop_head(self) -> bool:
-        script = f"ray stop --force; pgrep -fc '{PROCESSES}' | sed 's/^/vaepipe-left /'"
-        return _left(self._ssh(f"bash --login -i -c {shlex.quote(script)}").stdout)
+        return _left(self._ssh(f"bash --login -i -c {shlex.quote(STOP)}").stdout)
 
     def _hop(self, worker: str, script: str) -> str:
         """A command for the head that runs a script on a worker, as Ray itself does."""
@@ -168,7 +168,7 @@ class Cluster:
 
 def _left(said: str) -> bool:
     """Whether a count of processes is above 0, or is not there."""
-    counts = [line.split()[1] for line in said.splitlines() if line.strip().startswith("vaepipe-left ")]
+    counts = [line.split()[1] for line in said.splitlines() if line.strip().startswith(LEFT)]
     return not counts or counts[-1] != "0"
 
 

@@ -12,7 +12,7 @@ from pipeline import layout, params
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.studies import strict
-from pipeline.studies.setting import Setting, short
+from pipeline.studies.setting import Setting, in_sections, short
 
 Entry = TypeVar("Entry")
 
@@ -176,10 +176,8 @@ def parameters(base: Mapping[str, Any], setting: Setting, where: str) -> Params:
     Raises:
         PipelineError: a value has the wrong type or range.
     """
-    values = {name: dict(section) for name, section in base.items()}
-    for path, value in setting.items():
-        section, key = path.split(".")
-        values[section][key] = value
+    changed = in_sections(setting)
+    values = {name: {**section, **changed.get(name, {})} for name, section in base.items()}
     return params.check(values, Path(where))
 
 

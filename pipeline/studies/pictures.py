@@ -38,7 +38,12 @@ def search(tried: Sequence[Tried], split: str) -> bytes:
     with mpl.rc_context(cast(Any, figures.STYLE)):
         figure = Figure(figsize=(6.4, 3.2), layout="constrained")
         axis = figure.subplots()
-        costs = {place: each.costs[each.epochs][split] for place, each in enumerate(tried, 1) if each.costs}
+        # Of one that diverged the last cost may be anything.
+        costs = {
+            place: each.costs[each.epochs][split]
+            for place, each in enumerate(tried, 1)
+            if each.state in ("finished", "stopped")
+        }
         for state, color, filled in (("finished", TEST, True), ("stopped", figures.GREY, False)):
             places = [place for place in costs if tried[place - 1].state == state]
             axis.plot(
@@ -56,6 +61,7 @@ def search(tried: Sequence[Tried], split: str) -> bytes:
         )
         # What was stopped early may be far above: the axis is for those that matter.
         axis.set_ylim(top=np.quantile(list(costs.values()), 0.85) + 0.1 * np.ptp(list(costs.values())))
+        axis.set_xlim(0.4, len(tried) + 0.6)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_xlabel("trial")
         axis.set_ylabel(f"{split} cost, nats")

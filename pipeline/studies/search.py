@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -13,7 +13,6 @@ from rich.console import Console
 
 from pipeline import files, layout, params, ray_session
 from pipeline.errors import Interrupted, PipelineError
-from pipeline.params import Params
 from pipeline.progress import console
 from pipeline.studies import declared, fleet, page, pictures, planning, results, worker
 from pipeline.studies.declared import Search
@@ -22,7 +21,7 @@ from pipeline.studies.fleet import Machines
 from pipeline.studies.ground import Ground, forget, hold, shown
 from pipeline.studies.journal import Tried, name
 from pipeline.studies.results import Result
-from pipeline.studies.setting import SECTIONS, Setting, short, short_value
+from pipeline.studies.setting import in_sections, short
 from pipeline.studies.space import Fresh, decoded
 from pipeline.studies.trial import Report
 from pipeline.studies.view import TrialsView
@@ -57,22 +56,8 @@ def run(search: Search, machines: Machines, *, apply: bool) -> None:
     if explored.missing():
         console.print(f"{explored.missing()} trials did not end; the same command tries them again")
     if apply:
-        _apply(base, best.setting)
-
-
-def _apply(base: Params, setting: Setting) -> None:
-    changes: dict[str, dict[str, Any]] = {}
-    for path, value in setting.items():
-        section, key = path.split(".")
-        changes.setdefault(section, {})[key] = value
-    before = {f"{s}.{k}": v for s in SECTIONS for k, v in asdict(getattr(base, s)).items()}
-    params.change(layout.PARAMS, changes)
-    changed = [
-        f"{path} {short_value(before[path])} -> {short_value(value)}"
-        for path, value in setting.items()
-        if short_value(before[path]) != short_value(value)
-    ]
-    print(f"params.yaml: {', '.join(changed) or 'nothing changed'}")
+        changed = params.change(layout.PARAMS, in_sections(best.setting))
+        out.print(f"{layout.PARAMS}: {', '.join(changed) or 'nothing changed'}", soft_wrap=True, markup=False)
 
 
 class _Asha(ASHAScheduler):  # type: ignore[misc]  # Ray is not typed
