@@ -43,7 +43,7 @@ def dvc(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedPro
 
 
 def ran(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """The stages that ran, judge before train: neither needs the other, and DVC takes them in either order."""
+    """The stages that ran, judge before train: neither needs the other, so DVC takes them in any order."""
     assert done.returncode == 0, done.stdout + done.stderr
     found = [line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")]
     if found[-3:-1] == ["train", "judge"]:
