@@ -51,6 +51,17 @@ export HOME=/root
 cd /root
 exec /usr/sbin/sshd -D -E /root/sshd.log -f /run/sshd_config
 """
+# All that a host and the bridge between hosts need of the kernel.
+PROBE = """set -e
+hostname probe
+mount --make-rprivate /
+mount -t tmpfs -o size=1m tmpfs /mnt
+mkdir /mnt/bound
+mount --bind /mnt/bound /mnt/bound
+mount -o remount,bind,ro /mnt/bound
+ip link add br0 type bridge
+ip link add one type veth peer name two
+"""
 SSHD = """Port 22
 ListenAddress {address}
 HostKey /mnt/etc/hostkey
@@ -71,12 +82,16 @@ def why_not() -> str:
         return "needs root"
     if missing := [name for name in NEEDED if not _which(name)]:
         return f"needs {', '.join(missing)}"
-    probe = subprocess.run(
-        ["unshare", "--net", "--pid", "--mount", "--uts", "--ipc", "--fork", "true"],
-        capture_output=True,
-        check=False,
-    )
-    return f"no namespaces here: {probe.stderr.decode().strip()}" if probe.returncode else ""
+    space = f"vp{os.getpid()}-probe"
+    try:
+        _sh("ip", "netns", "add", space)
+        private = ("--pid", "--mount", "--uts", "--ipc", "--fork", "--mount-proc")
+        _sh("ip", "netns", "exec", space, "unshare", *private, "bash", "-c", PROBE)
+    except RuntimeError as error:
+        return f"no namespaces here: {error}"
+    finally:
+        _sh("ip", "netns", "del", space, check=False)
+    return ""
 
 
 def _which(name: str) -> str | None:

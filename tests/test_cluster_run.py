@@ -17,10 +17,7 @@ from hosts import Host, Lan, until, why_not
 from pipeline import layout, params
 from vae import modelfile
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.skipif(bool(why_not()), reason=f"hosts of namespaces: {why_not()}"),
-]
+pytestmark = pytest.mark.cluster
 
 FILE = "clusters/test.yaml"
 CHANGES: params.Changes = {
@@ -37,6 +34,8 @@ RAY = re.compile(r"raylet|gcs_server|ray::|dashboard/agent\.py|monitor\.py")
 @pytest.fixture(scope="module")
 def lan() -> Iterator[Lan]:
     """ctl, from which the cluster is started, a head, two workers, and far, in another network."""
+    if reason := why_not():
+        pytest.skip(f"hosts of namespaces: {reason}")
     made = Lan(["ctl", "head", "w1", "w2"], outsider="far")
     try:
         made.up()
