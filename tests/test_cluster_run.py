@@ -157,6 +157,7 @@ def test_up_from_check_to_nodes(lan: Lan) -> None:
     ctl = lan["ctl"]
     checked = ctl.run("vaepipe", "cluster", "check", FILE)
     assert checked.stdout == f"{FILE}: good\n"
+    assert ctl.run("dvc", "remote", "add", "--default", "ours", "/mnt/shared/dvc").returncode == 0
     done = ctl.run("vaepipe", "cluster", "up", FILE)
     assert done.returncode == 0, done.stdout
     table = done.stdout.splitlines()[-4:]
@@ -185,6 +186,17 @@ def test_dvc_repro_on_the_head_trains_on_several_hosts(lan: Lan) -> None:
     assert alone.returncode == 0, alone.stdout
     assert costs(lan["head"]) == pytest.approx(costs(ctl, "alone"), abs=0.05)
     assert list((lan.shared / "vaepipe").glob("*/epoch-*/red.safetensors"))
+
+
+def test_results_come_home_by_dvc(lan: Lan, undisturbed: dict[str, bytes]) -> None:
+    ctl = lan["ctl"]
+    assert not (ctl.disk / "root/vaepipe/models").exists()
+    assert ray_exec(lan, "dvc push").returncode == 0
+    for command in (["ray", "rsync-down", FILE, "~/vaepipe/dvc.lock", "dvc.lock"], ["dvc", "pull"]):
+        done = ctl.run(*command)
+        assert done.returncode == 0, done.stdout
+    assert models(ctl) == undisturbed
+    assert (ctl.disk / "root/vaepipe/report/index.html").exists()
 
 
 def test_a_killed_rank(lan: Lan, undisturbed: dict[str, bytes]) -> None:

@@ -1,0 +1,147 @@
+"""What a step costs at several batch sizes, alone and shared by two replicas, and the bytes between them:
+
+    python -m bench.replicas [--steps 60] [--rounds 3] [--sides 32 64]
+
+One channel of the paper's model on one thread; replicas have one thread each and meet over gloo on loopback,
+as ranks do on CPU nodes. Noise for images: speed does not depend on them. The bytes are those that the
+loopback interface counted, headers included, so nothing else should use it meanwhile (Linux alone has the
+count).
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed as dist
+
+from bench.__main__ import machine
+from vae import randomness
+from vae.config import PAPER_MODEL, PAPER_TRAIN, Sizes
+from vae.stack import Stack, initial_state
+from vae.step import ALONE, Shard, Step
+
+BATCHES = (100, 200, 400, 1000, 4000)
+REPLICAS = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """One batch size: medians over the rounds."""
+
+    side: int  # pixels
+    batch_size: int
+    alone: float  # seconds of a step of one rank
+    shared: float  # of the same step, shared by two
+    exchange: float  # of the gradients' sum by itself
+    sent: float  # bytes a step on the network
+    weights: int  # bytes
+
+
+class Rank:
+    """One of two processes."""
+
+    def __init__(self, rank: int, folder: str) -> None:
+        torch.set_num_threads(1)
+        dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=REPLICAS)
+        self.rank = rank
+
+    def rounds(self, side: int, batch_size: int, steps: int, rounds: int) -> Row:
+        alone = self._step(side, batch_size, steps, ALONE)
+        shared = self._step(side, batch_size, steps, Shard(self.rank, REPLICAS, dist.group.WORLD))
+        gradients = [torch.zeros_like(p) for p in shared.stack.parameters]
+        numbers = randomness.draw_epoch(
+            replace(PAPER_TRAIN, batch_size=batch_size), ("red",), 1, steps * batch_size, PAPER_MODEL.latent
+        )
+
+        def exchange() -> None:
+            for _ in range(steps):
+                shared.shard.sum(*gradients)
+
+        found: dict[str, list[float]] = {name: [] for name in ("alone", "shared", "exchange", "sent")}
+        for _ in range(rounds + 1):
+            # The other one waits, so that a rank alone has the memory's whole bandwidth, too.
+            dist.barrier()
+            if self.rank == 0:
+                found["alone"].append(_seconds(lambda: alone.run(1, numbers)) / steps)
+            dist.barrier()
+            before = _sent()
+            found["shared"].append(_seconds(lambda: shared.run(1, numbers)) / steps)
+            dist.barrier()
+            found["sent"].append((_sent() - before) / steps)
+            found["exchange"].append(_seconds(exchange) / steps)
+        if self.rank:
+            found["alone"] = [0.0, 0.0]
+        middle = {name: statistics.median(each[1:]) for name, each in found.items()}
+        return Row(side, batch_size, weights=sum(p.nbytes for p in shared.stack.parameters), **middle)
+
+    def _step(self, side: int, batch_size: int, steps: int, shard: Shard) -> Step:
+        sizes = Sizes((1, side, side))
+        draw = torch.Generator().manual_seed(0)
+        images = torch.randint(256, (1, steps * batch_size, sizes.pixels), dtype=torch.uint8, generator=draw)
+        state = initial_state("red", images[0], sizes, PAPER_MODEL, seed=0)
+        config = replace(PAPER_TRAIN, batch_size=batch_size)
+        return Step(Stack([state], torch.device("cpu")), images, None, config, shard)
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _sent() -> int:
+    """Bytes that loopback has carried."""
+    return int(Path("/sys/class/net/lo/statistics/tx_bytes").read_text())
+
+
+def _work(number: int, folder: str, steps: int, rounds: int, sides: list[int]) -> None:
+    rank = Rank(number, folder)
+    for side in sides:
+        for batch_size in BATCHES:
+            # Steps of large batches take longer: fewer do.
+            row = rank.rounds(side, batch_size, max(5, steps * 100 // batch_size), rounds)
+            if number == 0:
+                print(
+                    f"{row.side:>5}{row.batch_size:>7,}{row.alone * 1e3:>10.2f}{row.shared * 1e3:>10.2f}"
+                    f"{row.alone / row.shared:>8.2f}{row.exchange * 1e3:>10.2f}"
+                    f"{row.sent / 1e6:>10.2f}{row.weights / 1e6:>10.2f}",
+                    flush=True,
+                )
+    dist.destroy_process_group()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=60, help="at batch 100; of larger batches fewer")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sides", type=int, nargs="+", default=[32, 64], help="pixels")
+    arguments = parser.parse_args()
+    print(f"{machine('cpu')}; medians of {arguments.rounds} rounds; times in ms, sizes in MB")
+    titles = ("alone", "two", "ratio", "exchange", "sent", "weights")
+    print(
+        f"{'side':>5}{'batch':>7}{titles[0]:>10}{titles[1]:>10}{titles[2]:>8}"
+        + "".join(f"{t:>10}" for t in titles[3:])
+    )
+    with tempfile.TemporaryDirectory(prefix="vaepipe-bench-") as folder:
+        shared = (folder, arguments.steps, arguments.rounds, arguments.sides)
+        spawned = multiprocessing.get_context("spawn")
+        ranks = [spawned.Process(target=_work, args=(n, *shared)) for n in range(REPLICAS)]
+        for rank in ranks:
+            rank.start()
+        for rank in ranks:
+            rank.join()
+    if any(rank.exitcode for rank in ranks):
+        raise SystemExit("a replica failed; what it said is above")
+
+
+if __name__ == "__main__":
+    main()
