@@ -1,15 +1,16 @@
 """What a step costs at several batch sizes, alone and shared by two replicas, and the bytes between them:
 
-    python -m bench.replicas [--steps 60] [--rounds 3] [--sides 32 64]
+    python -m bench.replicas [--steps 60] [--rounds 3] [--sides 32 64] [--batches 100 400] [--preset sharp]
 
-One channel of the paper's model on one thread; replicas have one thread each and meet over gloo on loopback,
-as ranks do on CPU nodes. Noise for images: speed does not depend on them. The bytes are those that the
-loopback interface counted, headers included, so nothing else should use it meanwhile (Linux alone has the
-count).
+One channel of a preset's model, the paper's unless told, on one thread; replicas have one thread each and
+meet over gloo on loopback, as ranks do on CPU nodes. Noise for images: speed does not depend on them. The
+bytes are those that the loopback interface counted, headers included, so nothing else should use it
+meanwhile (Linux alone has the count).
 """
 
 import argparse
 import multiprocessing
+import shutil
 import statistics
 import tempfile
 import time
@@ -22,12 +23,12 @@ import torch
 from torch import distributed as dist
 
 from bench.__main__ import machine
+from pipeline import layout, params, presets
 from vae import randomness
-from vae.config import PAPER_MODEL, PAPER_TRAIN, Sizes
+from vae.config import ModelConfig, Sizes, TrainConfig
 from vae.stack import Stack, initial_state
 from vae.step import ALONE, Shard, Step
 
-BATCHES = (100, 200, 400, 1000, 4000)
 REPLICAS = 2
 
 
@@ -47,17 +48,18 @@ class Row:
 class Rank:
     """One of two processes."""
 
-    def __init__(self, rank: int, folder: str) -> None:
+    def __init__(self, rank: int, folder: str, preset: str) -> None:
         torch.set_num_threads(1)
         dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=REPLICAS)
         self.rank = rank
+        self.model, self.train = _of(preset)
 
     def rounds(self, side: int, batch_size: int, steps: int, rounds: int) -> Row:
         alone = self._step(side, batch_size, steps, ALONE)
         shared = self._step(side, batch_size, steps, Shard(self.rank, REPLICAS, dist.group.WORLD))
         gradients = [torch.zeros_like(p) for p in shared.stack.parameters]
         numbers = randomness.draw_epoch(
-            replace(PAPER_TRAIN, batch_size=batch_size), ("red",), 1, steps * batch_size, PAPER_MODEL.latent
+            replace(self.train, batch_size=batch_size), ("red",), 1, steps * batch_size, self.model.latent
         )
 
         def exchange() -> None:
@@ -85,9 +87,18 @@ class Rank:
         sizes = Sizes((1, side, side))
         draw = torch.Generator().manual_seed(0)
         images = torch.randint(256, (1, steps * batch_size, sizes.pixels), dtype=torch.uint8, generator=draw)
-        state = initial_state("red", images[0], sizes, PAPER_MODEL, seed=0)
-        config = replace(PAPER_TRAIN, batch_size=batch_size)
+        state = initial_state("red", images[0], sizes, self.model, seed=0)
+        config = replace(self.train, batch_size=batch_size)
         return Step(Stack([state], torch.device("cpu")), images, None, config, shard)
+
+
+def _of(preset: str) -> tuple[ModelConfig, TrainConfig]:
+    """What a preset makes of this checkout's params.yaml."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(shutil.copy(Path(__file__).parents[1] / layout.PARAMS, folder))
+        params.change(path, presets.PRESETS[preset].changes())
+        read = params.read(path)
+    return read.model, read.train
 
 
 def _seconds(work: Callable[[], Any]) -> float:
@@ -101,10 +112,12 @@ def _sent() -> int:
     return int(Path("/sys/class/net/lo/statistics/tx_bytes").read_text())
 
 
-def _work(number: int, folder: str, steps: int, rounds: int, sides: list[int]) -> None:
-    rank = Rank(number, folder)
+def _work(
+    number: int, folder: str, preset: str, steps: int, rounds: int, sides: list[int], batches: list[int]
+) -> None:
+    rank = Rank(number, folder, preset)
     for side in sides:
-        for batch_size in BATCHES:
+        for batch_size in batches:
             # Steps of large batches take longer: fewer do.
             row = rank.rounds(side, batch_size, max(5, steps * 100 // batch_size), rounds)
             if number == 0:
@@ -124,6 +137,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60, help="at batch 100; of larger batches fewer")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sides", type=int, nargs="+", default=[32, 64], help="pixels")
+    parser.add_argument("--batches", type=int, nargs="+", default=[100, 200, 400, 1000, 4000])
+    parser.add_argument("--preset", choices=presets.PRESETS, default="paper", help="with separate channels")
     arguments = parser.parse_args()
     print(f"{machine('cpu')}; medians of {arguments.rounds} rounds; times in ms, sizes in MB")
     titles = ("alone", "two", "ratio", "exchange", "sent", "weights")
@@ -132,7 +147,14 @@ def main() -> None:
         + "".join(f"{t:>10}" for t in titles[3:])
     )
     with tempfile.TemporaryDirectory(prefix="vaepipe-bench-") as folder:
-        shared = (folder, arguments.steps, arguments.rounds, arguments.sides)
+        shared = (
+            folder,
+            arguments.preset,
+            arguments.steps,
+            arguments.rounds,
+            arguments.sides,
+            arguments.batches,
+        )
         spawned = multiprocessing.get_context("spawn")
         ranks = [spawned.Process(target=_work, args=(n, *shared)) for n in range(REPLICAS)]
         for rank in ranks:
