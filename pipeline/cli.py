@@ -49,20 +49,23 @@ def main() -> None:
 
 @app.command(rich_help_panel=STAGES)
 def download() -> None:
-    """Get the images: SVHN's .mat files, generated house numbers, or your own pictures."""
+    """Get the images: SVHN's files, generated house numbers, or your own pictures."""
     from pipeline import params
     from pipeline.stages import download as stage
 
     read = params.read()
-    stage.run(read.data.source, read.data.extra, read.synthetic, read.data.size, read.data.test)
+    data = stage.Wanted(read.data.source, read.data.format, read.data.extra, read.data.size, read.data.test)
+    stage.run(data, read.synthetic)
 
 
 @app.command(rich_help_panel=STAGES)
 def convert() -> None:
-    """Convert the .mat files, or your own images, to one HDF5 file."""
+    """Convert the source's files to one HDF5 file; crop the digits of full numbers."""
+    from pipeline import params
     from pipeline.stages import convert as stage
 
-    stage.run()
+    read = params.read()
+    stage.run(read.data.size, read.data.margin, read.data.neighbours)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -9,7 +9,7 @@ DVC_YAML = Path("dvc.yaml")
 PARAMS = Path("params.yaml")
 STUDIES_YAML = Path("studies.yaml")
 
-RAW = Path("data/raw")  # the .mat files, by their official names, or a user's own images
+RAW = Path("data/raw")  # SVHN's files, by their official names, or a user's own images
 OWN = RAW / "images.h5"  # the latter, all splits
 IMAGES = Path("data/svhn.h5")  # all splits, RGB
 CHANNELS = Path("data/channels")  # one file a colour channel
@@ -36,7 +36,13 @@ JOINT = "rgb"
 
 
 def raw(split: str) -> Path:
+    """SVHN's cropped digits."""
     return RAW / f"{split}_32x32.mat"
+
+
+def archive(split: str) -> Path:
+    """SVHN's photos of full numbers."""
+    return RAW / f"{split}.tar.gz"
 
 
 def components(channels: str) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ BOUND_IMAGES = 1000  # test images, evenly spaced, of the importance-weighted bo
 # Measures of which a picture's is the sum of its components'.
 SUMMED = ("cost", "reconstruction", "kl", "floor", "excess", "iw_cost", "iw_gain", "linear_cost")
 COUNTED = ("active_units", "parameters")
+# Of which it is their mean: images of different sizes can be compared by them.
+AVERAGED = ("bits_per_dim", "cost_per_pixel", "excess_per_pixel")
 
 
 def component(
@@ -31,6 +33,9 @@ def component(
     chosen = evenly(len(images_ND), BOUND_IMAGES)
     bounds = bound(model, name, images_ND[chosen], seed, None if labels_N is None else labels_N[chosen])
     values = costs(model, found, images_ND)
+    for whole in ("cost", "excess"):
+        if whole in values:
+            values[f"{whole}_per_pixel"] = values[whole] / images_ND.shape[1]
     values |= {"iw_cost": bounds.weighted, "iw_gain": bounds.gain}
     match model.config.likelihood:
         case "bernoulli":
@@ -63,8 +68,9 @@ def together(components: Sequence[Mapping[str, float]]) -> dict[str, float]:
         for name in (*SUMMED, *COUNTED)
         if all(name in values for values in components)
     }
-    if all("bits_per_dim" in values for values in components):
-        sums["bits_per_dim"] = sum(values["bits_per_dim"] for values in components) / len(components)
+    for name in AVERAGED:
+        if all(name in values for values in components):
+            sums[name] = sum(values[name] for values in components) / len(components)
     return sums
 
 

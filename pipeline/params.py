@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic.dataclasses
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -17,6 +17,8 @@ from pipeline import files, layout
 from pipeline.errors import PipelineError
 from vae.config import ModelConfig, TrainConfig
 
+Format = Literal["cropped", "full"]
+Neighbours = Literal["hidden", "shown"]
 Changes = Mapping[str, Mapping[str, Any]]  # parameters by section
 
 SYNTHETIC = "synthetic"
@@ -38,9 +40,14 @@ KINDS = {
 class DataConfig:
     """Where the images come from, and which of them are held out."""
 
-    source: str  # a URL or a folder that holds the .mat files, own pictures, or "synthetic"
+    source: str  # a URL or a folder that holds SVHN's files, own pictures, or "synthetic"
+    format: Format  # of SVHN: digits cropped by its makers, or photos of full numbers, cropped here
     extra: bool  # add SVHN's extra set to the training images
-    size: int | None  # pixels a side that own pictures are brought to; None: as they are, all equal
+    size: (
+        int | None
+    )  # pixels a side that own pictures and full numbers' digits are brought to; None: as they are
+    margin: float  # around a full number's digit, on each side, a share of its longer side
+    neighbours: Neighbours  # the digits beside it
     test: float  # share of own pictures, the last of each class, that is the test split, if they name none
     validation: float  # share of the training images, the last ones, that is never fitted
 
@@ -49,6 +56,12 @@ class DataConfig:
             raise ValueError("source must be a URL, a folder, an .npz file, or synthetic")
         if self.size is not None and not LEAST_SIDE <= self.size <= MOST_SIDE:
             raise ValueError(f"size must be from {LEAST_SIDE} to {MOST_SIDE}, or null")
+        if self.size is None and self.format == "full":
+            raise ValueError("size must be a number of pixels where data.format is full")
+        if self.extra and self.format == "full":
+            raise ValueError("extra must be false where data.format is full")
+        if not 0 <= self.margin <= 1:
+            raise ValueError("margin must be from 0 to 1")
         if not 0 < self.test < 1:
             raise ValueError("test must be more than 0 and less than 1")
         if not 0 <= self.validation < 1:

@@ -28,6 +28,7 @@ class Provenance:
     name: str
     size: int  # bytes
     md5: str  # of a file; of pictures, the MD5 of their MD5s in order
+    note: str = ""  # how the images were cut out of it, where they were
 
 
 class Writer:
@@ -59,7 +60,9 @@ class Writer:
 
     def describe(self, split: str, provenance: Provenance) -> None:
         """Say where a split comes from."""
-        self._file[split].attrs.update(vars(provenance))
+        self._file[split].attrs.update(
+            {name: value for name, value in vars(provenance).items() if value != ""}
+        )
 
 
 @contextmanager
@@ -125,7 +128,11 @@ def _split(path: Path, name: str, group: h5py.Group, dimensions: int) -> Split:
             f"found {labels.shape} {labels.dtype}; {REMEDY}"
         )
     about = dict(group.attrs)
-    provenance = Provenance(str(about["name"]), int(about["size"]), str(about["md5"])) if about else None
+    provenance = (
+        Provenance(str(about["name"]), int(about["size"]), str(about["md5"]), str(about.get("note", "")))
+        if about
+        else None
+    )
     classes = tuple(name.decode() for name in group["classes"]) if "classes" in group else ()
     return Split(images, None if labels is None else labels[:], provenance, classes)
 

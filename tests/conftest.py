@@ -9,9 +9,11 @@ import pytest
 
 from pipeline import layout
 from pipeline.data import matfile, synthetic
+from pipeline.params import Neighbours
 
 ROOT = Path(__file__).parents[1]
 
+CUT: tuple[int, float, Neighbours] = (32, 0.1, "hidden")  # of full numbers, where there are any
 Vaepipe = Callable[..., subprocess.CompletedProcess[str]]
 
 

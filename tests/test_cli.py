@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import Vaepipe
+from conftest import CUT, Vaepipe
 
 from pipeline import workspace as workspaces
 from pipeline.errors import PipelineError
@@ -16,7 +16,7 @@ from pipeline.stages import convert, split
     ("arguments", "said"),
     [
         (["download"], "params.yaml: not found in"),
-        (["convert"], "data/raw/train_32x32.mat: not found; run `dvc repro download` to get it"),
+        (["convert"], "params.yaml: not found in"),
         (["split"], "data/svhn.h5: not found; run `dvc repro` to make it"),
         (["init", "."], ".: not an empty folder"),
     ],
@@ -63,7 +63,7 @@ def test_an_address_where_no_ray_is_is_refused_at_once(raw: Path, vaepipe: Vaepi
     workspaces.create(raw / "w")
     (raw / "data").rename(raw / "w/data")
     os.chdir(raw / "w")
-    convert.run()
+    convert.run(*CUT)
     split.run()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

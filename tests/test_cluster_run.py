@@ -191,8 +191,9 @@ def test_dvc_repro_on_the_head_trains_on_several_hosts(lan: Lan) -> None:
 def test_results_come_home_by_dvc(lan: Lan, undisturbed: dict[str, bytes]) -> None:
     ctl = lan["ctl"]
     assert not (ctl.disk / "root/vaepipe/models").exists()
-    assert ray_exec(lan, "dvc push").returncode == 0
-    for command in (["ray", "rsync-down", FILE, "~/vaepipe/dvc.lock", "dvc.lock"], ["dvc", "pull"]):
+    assert ray_exec(lan, "dvc push dvc.yaml").returncode == 0
+    fetch = ["ray", "rsync-down", FILE, "~/vaepipe/dvc.lock", "dvc.lock"]
+    for command in (fetch, ["dvc", "pull", "dvc.yaml"]):
         done = ctl.run(*command)
         assert done.returncode == 0, done.stdout
     assert models(ctl) == undisturbed

@@ -7,12 +7,14 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from conftest import CUT
 
 from pipeline import files, layout, store
 from pipeline.data import matfile, official
 from pipeline.errors import PipelineError
 from pipeline.params import SyntheticConfig
 from pipeline.stages import convert, download, split
+from pipeline.stages.download import Wanted
 
 Crops = tuple[np.ndarray, np.ndarray]
 
@@ -41,7 +43,7 @@ def test_equal_images_give_equal_mat_files(tmp_path: Path, crops: Crops) -> None
 
 def test_from_mat_to_channels(raw: Path, crops: Crops) -> None:
     images, labels = crops
-    convert.run()
+    convert.run(*CUT)
     split.run()
     with store.read(layout.IMAGES, dimensions=4) as splits:
         assert set(splits) == {"train", "test"}
@@ -60,19 +62,19 @@ def test_from_mat_to_channels(raw: Path, crops: Crops) -> None:
 
 def test_blocks_smaller_than_a_split(raw: Path, crops: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "BLOCK", 64)
-    convert.run()
+    convert.run(*CUT)
     split.run()
     with store.read(layout.channel("blue"), dimensions=3) as splits:
         assert np.array_equal(splits["train"].images[:], crops[0][:200, 2])
 
 
 def test_equal_input_gives_equal_hdf5(raw: Path) -> None:
-    convert.run()
+    convert.run(*CUT)
     split.run()
     written = [layout.IMAGES, layout.channel("red")]
     first = [path.read_bytes() for path in written]
     time.sleep(1.1)  # times in a header would differ
-    convert.run()
+    convert.run(*CUT)
     split.run()
     assert [path.read_bytes() for path in written] == first
 
@@ -80,14 +82,14 @@ def test_equal_input_gives_equal_hdf5(raw: Path) -> None:
 def test_the_extra_split_is_carried_along(raw: Path, crops: Crops) -> None:
     images, labels = crops
     matfile.write(layout.raw("extra"), images[50:90], labels[50:90])
-    convert.run()
+    convert.run(*CUT)
     split.run()
     with store.read(layout.channel("green"), dimensions=3) as splits:
         assert np.array_equal(splits["extra"].images[:], images[50:90, 1])
 
 
 def test_generated_files(workspace: Path) -> None:
-    download.run("synthetic", True, SyntheticConfig(train=30, test=20, extra=10, seed=1))
+    download.run(Wanted("synthetic", extra=True), SyntheticConfig(train=30, test=20, extra=10, seed=1))
     counts = {split: len(matfile.read(layout.raw(split))[0]) for split in layout.SPLITS}
     assert counts == {"train": 30, "test": 20, "extra": 10}
 
@@ -97,7 +99,7 @@ def test_a_folder_is_copied_never_linked(raw: Path, tmp_path: Path) -> None:
     for name in ("train", "test"):
         layout.raw(name).rename(raw / "mine" / layout.raw(name).name)
     before = (raw / "mine" / "train_32x32.mat").read_bytes()
-    download.run("mine", False, SyntheticConfig(1, 1, 1, 0))
+    download.run(Wanted("mine"), SyntheticConfig(1, 1, 1, 0))
     assert layout.raw("train").read_bytes() == before
     # DVC makes what it tracks read-only: a link would change the user's own file.
     assert layout.raw("train").stat().st_ino != (raw / "mine" / "train_32x32.mat").stat().st_ino
@@ -105,7 +107,7 @@ def test_a_folder_is_copied_never_linked(raw: Path, tmp_path: Path) -> None:
 
 def test_a_folder_without_the_files(workspace: Path) -> None:
     with pytest.raises(PipelineError, match=r"^nowhere: not found; data.source is a URL, a folder that"):
-        download.run("nowhere", False, SyntheticConfig(1, 1, 1, 0))
+        download.run(Wanted("nowhere"), SyntheticConfig(1, 1, 1, 0))
     assert not layout.RAW.exists()
 
 
@@ -116,10 +118,10 @@ def test_a_file_that_is_not_the_official_one(workspace: Path, monkeypatch: pytes
     known = official.OfficialFile(size=8, md5="0" * 32, images=1)
     monkeypatch.setitem(official.OFFICIAL, "train", known)
     with pytest.raises(PipelineError, match=r"MD5 .*, expected 0{32}; deleted; set data.source"):
-        download.run(served.as_uri(), False, SyntheticConfig(1, 1, 1, 0))
+        download.run(Wanted(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
     monkeypatch.setitem(official.OFFICIAL, "train", official.OfficialFile(9, "0" * 32, 1))
     with pytest.raises(PipelineError, match="8 bytes arrived, 9 expected; deleted"):
-        download.run(served.as_uri(), False, SyntheticConfig(1, 1, 1, 0))
+        download.run(Wanted(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
     assert not layout.RAW.exists()
     assert [path.name for path in layout.DOWNLOADS.iterdir()] == ["train_32x32.mat.lock"]
 
@@ -131,10 +133,10 @@ def test_a_verified_download_is_not_fetched_again(raw: Path, monkeypatch: pytest
         path = served / layout.raw(name).name
         known = official.OfficialFile(path.stat().st_size, files.md5(path), 1)
         monkeypatch.setitem(official.OFFICIAL, name, known)
-    download.run(served.as_uri(), False, SyntheticConfig(1, 1, 1, 0))
+    download.run(Wanted(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
     first = layout.raw("train").read_bytes()
     (served / "train_32x32.mat").unlink()
-    download.run(served.as_uri(), False, SyntheticConfig(1, 1, 1, 0))
+    download.run(Wanted(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
     assert layout.raw("train").read_bytes() == first
 
 
@@ -162,7 +164,7 @@ LABELS = np.ones((4, 1), np.uint8)
 def test_a_mat_file_of_another_layout(raw: Path, contents: dict[str, object], said: str) -> None:
     scipy.io.savemat(layout.raw("test"), contents)
     with pytest.raises(PipelineError, match=f"^data/raw/test_32x32.mat: .*{said}.*; delete it"):
-        convert.run()
+        convert.run(*CUT)
     assert not list(Path("data").glob("*.h5")) + list(Path("data").glob(".*"))
 
 
@@ -171,13 +173,13 @@ def test_a_mat_file_that_was_cut(raw: Path, length: int) -> None:
     path = layout.raw("train")
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(PipelineError, match=r"not a whole MATLAB 5 file|no variable"):
-        convert.run()
+        convert.run(*CUT)
     assert not layout.IMAGES.exists()
 
 
 @pytest.mark.parametrize("length", [0, 100, 5000])
 def test_an_hdf5_file_that_was_cut(raw: Path, length: int) -> None:
-    convert.run()
+    convert.run(*CUT)
     layout.IMAGES.write_bytes(layout.IMAGES.read_bytes()[:length])
     with pytest.raises(PipelineError, match=r"data/svhn.h5: not a whole HDF5 file"):
         split.run()

@@ -23,6 +23,7 @@ from pipeline.data import official, transfer
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.params import SyntheticConfig
 from pipeline.stages import download
+from pipeline.stages.download import Wanted
 
 BODY = random.Random(0).randbytes(100_000)
 HALF = len(BODY) // 2
@@ -30,7 +31,7 @@ KNOWN = official.OfficialFile(len(BODY), hashlib.md5(BODY).hexdigest(), images=1
 NAME = "train_32x32.mat"
 KEPT = layout.DOWNLOADS / NAME
 PART = layout.DOWNLOADS / f"{NAME}.part"
-WAYS_OUT = "; set data.source to a mirror's URL, to a folder that holds the .mat files, or to synthetic"
+WAYS_OUT = "; set data.source to a mirror's URL, to a folder that holds the files, or to synthetic"
 
 Answer = Callable[["Handler"], None]
 
@@ -181,7 +182,7 @@ def server() -> Iterator[Server]:
 
 
 def get(source: str) -> None:
-    download.run(source, False, SyntheticConfig(1, 1, 1, 0))
+    download.run(Wanted(source), SyntheticConfig(1, 1, 1, 0))
 
 
 def succeeds(server: Server) -> None:

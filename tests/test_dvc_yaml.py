@@ -68,7 +68,12 @@ def test_a_stage_touches_just_its_paths_of_layout(name: str) -> None:
         for node in ast.walk(source)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "layout"
     }
-    functions = {"raw": layout.raw("train"), "channel": layout.channel("red"), "model": layout.model("red")}
+    functions = {
+        "raw": layout.raw("train"),
+        "archive": layout.archive("train"),
+        "channel": layout.channel("red"),
+        "model": layout.model("red"),
+    }
     paths = {functions.get(name) or getattr(layout, name) for name in mentioned}
     free = {layout.PARAMS, layout.RUNS, layout.DOWNLOADS}
     given = READS[name] | WRITES[name]

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from conftest import ROOT, Vaepipe
+from conftest import CUT, ROOT, Vaepipe
 from imports import modules
 from models import model, square, start
 from test_fit import TRAIN, fresh, last
@@ -52,7 +52,7 @@ store.BLOCK = 64
 def test_a_stage_killed_in_the_middle_leaves_nothing_that_looks_whole(
     raw: Path, stage: str, out: Path
 ) -> None:
-    convert.run()
+    convert.run(*CUT)
     expected = layout.IMAGES.read_bytes()
     if stage == "convert":
         layout.IMAGES.unlink()
@@ -61,7 +61,7 @@ def test_a_stage_killed_in_the_middle_leaves_nothing_that_looks_whole(
     assert killed.returncode == -signal.SIGKILL
     assert not out.exists()
     assert list(out.parent.glob(".*.part"))  # what it was writing
-    convert.run()
+    convert.run(*CUT)
     split.run()
     assert layout.IMAGES.read_bytes() == expected
     assert not list(out.parent.glob(".*.part"))
@@ -87,7 +87,7 @@ def test_a_full_disk_is_named_and_left_as_it_was(
     Path("data").mkdir()
     Path("data/raw").symlink_to(raw / "whole/raw")
     with pytest.raises(PipelineError, match=r"data/svhn.h5: cannot be written: .*No space left on device"):
-        convert.run()
+        convert.run(*CUT)
     assert [p.name for p in Path("data").iterdir()] == ["raw"]
 
 
@@ -107,7 +107,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(small_disk: Path)
 @pytest.fixture
 def merged(raw: Path) -> Path:
     """A workspace that is ready for merge, with models that were never trained."""
-    convert.run()
+    convert.run(*CUT)
     split.run()
     layout.MODELS.mkdir()
     for component in layout.COLOURS:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, Vaepipe
+from conftest import CUT, ROOT, Vaepipe
 from models import model, square, start
 from PIL import Image
 
@@ -21,6 +21,7 @@ from pipeline.data import folder, npzfile, pictures, shares
 from pipeline.errors import PipelineError
 from pipeline.params import SyntheticConfig
 from pipeline.stages import convert, download, merge, split
+from pipeline.stages.download import Wanted
 from vae.modelfile import save_model
 
 UNUSED = SyntheticConfig(1, 1, 1, 0)
@@ -39,8 +40,8 @@ def draw(path: Path, array: np.ndarray) -> Path:
 
 def get(source: str, size: int | None = None, test: float = 0.2) -> Sets:
     """Images and labels of each split in svhn.h5, once channel files were seen to hold the same."""
-    download.run(source, False, UNUSED, size, test)
-    convert.run()
+    download.run(Wanted(source, size=size, test=test), UNUSED)
+    convert.run(*CUT)
     split.run()
     with store.read(layout.IMAGES, dimensions=4) as splits:
         sets = {name: (s.images[:], s.labels) for name, s in splits.items()}
@@ -55,7 +56,7 @@ def get(source: str, size: int | None = None, test: float = 0.2) -> Sets:
 def line(source: str, size: int | None = None, test: float = 0.2, *, extra: bool = False) -> str:
     """What is said of a source, in one line, with nothing written."""
     with pytest.raises(PipelineError) as caught:
-        download.run(source, extra, UNUSED, size, test)
+        download.run(Wanted(source, extra=extra, size=size, test=test), UNUSED)
     said = str(caught.value)
     assert said.isprintable()
     assert not layout.RAW.exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from conftest import Vaepipe
+from conftest import CUT, Vaepipe
 from models import model, square, start
 
 from pipeline import layout, runfolder
@@ -102,7 +102,7 @@ def test_checkpoints_are_kept_as_on_a_disk(address: str) -> None:
 @pytest.fixture
 def ready(raw: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace that is ready to train."""
-    convert.run()
+    convert.run(*CUT)
     split.run()
     workspaces.create(raw / "w", git=False)
     (raw / "data").rename(raw / "w/data")

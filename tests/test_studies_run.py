@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import Vaepipe
+from conftest import CUT, Vaepipe
 
 from pipeline import layout, params
 from pipeline import workspace as workspaces
@@ -49,7 +49,7 @@ searches:
 @pytest.fixture
 def prepared(raw: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace of 200 training and 100 test crops, split into channels, with small studies."""
-    convert.run()
+    convert.run(*CUT)
     split.run()
     workspaces.create(raw / "w", CHANGES, git=False)
     for folder in raw.glob("data"):

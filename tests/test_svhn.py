@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import CUT, ROOT
 
 from pipeline import images, layout, params
 from pipeline.params import SyntheticConfig
 from pipeline.stages import convert, download, split
+from pipeline.stages.download import Wanted
 from vae.baseline import entropy_floor
 from vae.config import Sizes
 from vae.evaluate import evaluate
@@ -29,8 +30,8 @@ pytestmark = [
 
 def test_the_papers_model_costs_what_a_textbook_script_measured(workspace: Path) -> None:
     """Red after 10 epochs, on the 6,077/1,069-image slice: 638.6 nats by an independent script."""
-    download.run(str(FOLDER), False, SyntheticConfig(1, 1, 1, 0))
-    convert.run()
+    download.run(Wanted(str(FOLDER)), SyntheticConfig(1, 1, 1, 0))
+    convert.run(*CUT)
     split.run()
     train = torch.from_numpy(images.training(["red"], 0.0)[0].pixels["red"])[None]
     if train.shape[1] != SLICE["train"]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from pipeline import layout
 from pipeline.errors import PipelineError
+from pipeline.params import Format
 
 BLOCK = 1 << 20  # bytes between two steps of the progress bar
 
@@ -25,12 +27,22 @@ OFFICIAL = {
     "test": OfficialFile(64_275_384, "eb5a983be6a315427106f1b164d9cef3", 26_032),
     "extra": OfficialFile(1_329_278_602, "a93ce644f1a588dc4d68dda5feec44a7", 531_131),
 }
+# Photos of full numbers; of them SVHN's makers cropped the same images.
+FULL = {
+    "train": OfficialFile(404_141_560, "a649f4cb15c35520e8a8c342d4c0005a", 73_257),
+    "test": OfficialFile(276_555_967, "790d9c8d42f1fcbd219b59956c853a81", 26_032),
+}
 
 Advance = Callable[[int], None]  # called with the number of bytes that are there since the last call
 
 
+def files_of(format: Format) -> tuple[Callable[[str], Path], dict[str, OfficialFile]]:
+    """Where a split's file of a format is in a workspace, and what is known of the official ones."""
+    return (layout.archive, FULL) if format == "full" else (layout.raw, OFFICIAL)
+
+
 def is_official(split: str, md5: str) -> bool:
-    return OFFICIAL[split].md5 == md5
+    return any(split in known and known[split].md5 == md5 for known in (OFFICIAL, FULL))
 
 
 def copy(source: Path, target: Path, advance: Advance) -> None:
@@ -56,7 +68,7 @@ def link(source: Path, target: Path) -> None:
 
 
 def ways_out() -> str:
-    return "set data.source to a mirror's URL, to a folder that holds the .mat files, or to synthetic"
+    return "set data.source to a mirror's URL, to a folder that holds the files, or to synthetic"
 
 
 def _copy(source: BinaryIO, target: BinaryIO, advance: Advance) -> None:

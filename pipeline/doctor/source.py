@@ -2,18 +2,19 @@
 
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline import layout
-from pipeline.data.official import OFFICIAL
+from pipeline.data.official import files_of
 from pipeline.doctor import machine, needs
 from pipeline.doctor.checks import Answer
 from pipeline.params import SYNTHETIC, Params
 
 ANSWER_SECONDS = 5.0  # for a web server to answer
 NO_HEAD = {405, 501}  # of a server that answers, but knows no HEAD
+BYTES_A_DIGIT = 11_056  # of an archive of generated photos
 BYTES_AN_IMAGE = 2_485  # of a .mat file, in SVHN and in what the generator draws
 
 
@@ -21,15 +22,17 @@ def look_for(params: Params) -> list[Answer]:
     """The source's files, as far as they can be known without reading them."""
     source = params.data.source
     splits = layout.SPLITS if params.data.extra else layout.SPLITS[:2]
-    names = [layout.raw(split).name for split in splits]
+    place, known = files_of(params.data.format)
+    expected = {place(split).name: known[split].size for split in splits}
+    names = list(expected)
     if source == SYNTHETIC:
         return []
     if "://" in source:
-        return _on_a_server(source, names)
+        return _on_a_server(source, expected)
     path = _local(source)
     if _size_of(path) is None:
         return [Answer(path.name, None, trouble="not found, or closed to you")]
-    if all(_size_of(path / name) is None for name in names):
+    if params.data.format == "cropped" and all(_size_of(path / name) is None for name in names):
         if path.is_dir() and not _files_below(path):
             return [Answer(path.name or source, None, trouble="an empty folder")]
         # Pictures, or one file with all of them: `vaepipe download` knows what to make of it.
@@ -37,10 +40,9 @@ def look_for(params: Params) -> list[Answer]:
     return [_file(path / name) for name in names]
 
 
-def _on_a_server(source: str, names: Sequence[str]) -> list[Answer]:
-    expected = {layout.raw(split).name: known.size for split, known in OFFICIAL.items()}
-    kept = [name for name in names if _size_of(layout.DOWNLOADS / name) == expected[name]]
-    urls = [f"{source.rstrip('/')}/{name}" for name in names if name not in kept]
+def _on_a_server(source: str, expected: Mapping[str, int]) -> list[Answer]:
+    kept = [name for name in expected if _size_of(layout.DOWNLOADS / name) == expected[name]]
+    urls = [f"{source.rstrip('/')}/{name}" for name in expected if name not in kept]
     asked = _ask(urls) if urls else []
     here = [Answer(f"{name} (downloaded)", expected[name]) for name in kept]
     return here + [Answer(a.name, a.size, expected[a.name], a.trouble) for a in asked]
@@ -62,27 +64,32 @@ def size(params: Params, answers: Sequence[Answer]) -> needs.Experiment:
     """How large the experiment is: as the source tells, else as SVHN is."""
     data = params.data
     splits = layout.SPLITS if data.extra else layout.SPLITS[:2]
-    official = {split: OFFICIAL[split].images for split in splits}
+    _, known = files_of(data.format)
+    official = {split: known[split].images for split in splits}
+    side = (data.size or needs.SIDE) if data.format == "full" else needs.SIDE
     if data.source == SYNTHETIC:
         images = {split: getattr(params.synthetic, split) for split in splits}
-        raw = sum(images.values()) * BYTES_AN_IMAGE
-        return needs.Experiment(images, needs.SIDE, raw, data.validation, guessed=False)
+        raw = sum(images.values()) * (BYTES_A_DIGIT if data.format == "full" else BYTES_AN_IMAGE)
+        return needs.Experiment(images, side, raw, data.validation, guessed=False)
     if "://" in data.source:
-        raw = sum(OFFICIAL[split].size for split in splits)
-        return needs.Experiment(official, needs.SIDE, raw, data.validation, guessed=False)
+        raw = sum(known[split].size for split in splits)
+        return needs.Experiment(official, side, raw, data.validation, guessed=False)
     path, raw = _local(data.source), sum(answer.size or 0 for answer in answers)
+    if data.format == "full":
+        # How many digits an archive holds is known once it is read.
+        return needs.Experiment(official, side, raw, data.validation, guessed=True)
     if any(answer.name == layout.raw("train").name for answer in answers):
         counted = {split: _images_in(path / layout.raw(split).name) for split in splits}
-        images, known = {split: counted[split] or official[split] for split in splits}, all(counted.values())
-        return needs.Experiment(images, needs.SIDE, raw, data.validation, guessed=not known)
+        images = {split: counted[split] or official[split] for split in splits}
+        return needs.Experiment(images, side, raw, data.validation, guessed=not all(counted.values()))
     side, pictures = data.size or needs.SIDE, _files_below(path)
-    images, known = official, pictures > 0
-    if known:
+    images = official
+    if pictures:
         test = int(pictures * data.test)
         images = {"train": pictures - test, "test": test}
     # Own images are kept as pixels from the first stage on.
     raw = sum(images.values()) * (needs.CHANNELS * side**2 + 1)
-    return needs.Experiment(images, side, raw, data.validation, guessed=not known)
+    return needs.Experiment(images, side, raw, data.validation, guessed=not pictures)
 
 
 def _images_in(path: Path) -> int | None:

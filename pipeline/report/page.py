@@ -72,7 +72,7 @@ def write(path: Path, content: Content) -> None:
     page = environment.get_template("template.html").render(
         params=asdict(params),
         house_numbers=all(
-            source is None or source.name == layout.raw(split).name
+            source is None or source.name in (layout.raw(split).name, layout.archive(split).name)
             for split, (_, source) in content.provenance.items()
         ),
         about=words.about(params.model, noun),

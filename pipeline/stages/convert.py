@@ -1,23 +1,37 @@
-"""convert: the .mat files to one HDF5 file, images as (N, 3, 32, 32), the digit 0 labelled 0.
+"""convert: the source's files to one HDF5 file, images as (N, 3, H, W), the digit 0 labelled 0.
 
 Own images, (N, 3, H, W), arrive in that layout already.
 """
 
 from pipeline import files, layout, store
-from pipeline.data import matfile
+from pipeline.data import matfile, photos
+from pipeline.data.photos import Cut
+from pipeline.params import Neighbours
 from pipeline.progress import bar
 
 
-def run() -> None:
-    """Read data/raw, write data/svhn.h5. One split is in memory at a time."""
-    if layout.OWN.exists():
-        _copy()
-    else:
-        _convert()
+def run(size: int | None, margin: float, neighbours: Neighbours) -> None:
+    """Read data/raw, write data/svhn.h5. One split is in memory at a time, of full numbers a few photos.
+
+    The arguments say how full numbers' digits are cropped (see `params.DataConfig`); others are as they are.
+
+    Raises:
+        PipelineError: a file is absent, damaged, or of another layout.
+    """
+    cut = Cut(size, margin, neighbours)
+    with store.create(layout.IMAGES) as file:
+        if layout.OWN.exists():
+            _copy(file)
+            return
+        for split in layout.SPLITS:
+            if layout.archive(split).exists():
+                photos.write(file, split, layout.archive(split), cut)
+            elif layout.raw(split).exists() or split != "extra":
+                _convert(file, split)
 
 
-def _copy() -> None:
-    with store.read(layout.OWN, dimensions=4) as splits, store.create(layout.IMAGES) as file:
+def _copy(file: store.Writer) -> None:
+    with store.read(layout.OWN, dimensions=4) as splits:
         for name, split in splits.items():
             dataset = file.create(name, split.shape, split.labels, split.provenance, split.classes)
             with bar(f"convert {name}", split.shape[0], "images") as advance:
@@ -26,14 +40,7 @@ def _copy() -> None:
                     advance(block.stop - block.start)
 
 
-def _convert() -> None:
-    with store.create(layout.IMAGES) as file:
-        for split in layout.SPLITS:
-            if layout.raw(split).exists() or split != "extra":
-                _convert_split(split, file)
-
-
-def _convert_split(split: str, file: store.Writer) -> None:
+def _convert(file: store.Writer, split: str) -> None:
     path = layout.raw(split)
     images, labels = matfile.read(path)
     provenance = store.Provenance(path.name, path.stat().st_size, files.md5(path))

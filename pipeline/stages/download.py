@@ -1,48 +1,57 @@
-"""download: the .mat files, from a web server, a folder, or the generator of house numbers; or own images."""
+"""download: SVHN's files, from a web server, a folder, or the generator of house numbers; or own images."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import files, layout
-from pipeline.data import folder, matfile, npzfile, official, pictures, synthetic, transfer
+from pipeline.data import folder, matfile, npzfile, official, pictures, streets, synthetic, transfer
+from pipeline.data.official import OfficialFile
 from pipeline.errors import PipelineError
-from pipeline.params import SYNTHETIC, SyntheticConfig
+from pipeline.params import SYNTHETIC, Format, SyntheticConfig
 from pipeline.progress import bar, console
 
-SVHN_SIZE = 32  # pixels a side
+SVHN_SIZE = 32  # pixels a side of its cropped digits
 NAMED = 3  # files that a notice names
-SOURCES = "a URL, a folder that holds pictures or the .mat files, an .npz file, or synthetic"
+SOURCES = "a URL, a folder that holds pictures or SVHN's files, an .npz file, or synthetic"
 
 
-def run(
-    source: str, extra: bool, generated: SyntheticConfig, size: int | None = None, test: float = 0.0
-) -> None:
-    """Write data/raw/{train,test[,extra]}_32x32.mat, or data/raw/images.h5 from own images.
+@dataclass(frozen=True)
+class Wanted:
+    """Which images, and of a user's own what is made of them (see `params.DataConfig`)."""
 
-    Own images are brought to `size` pixels a side; None leaves them as they are. `test` is the share of them
-    that is the test split, where they name none.
+    source: str
+    format: Format = "cropped"
+    extra: bool = False
+    size: int | None = None
+    test: float = 0.0
+
+
+def run(data: Wanted, generated: SyntheticConfig) -> None:
+    """Write data/raw/{train,test[,extra]}_32x32.mat, or {train,test}.tar.gz, or images.h5 from own images.
 
     Raises:
         PipelineError: the source is not there, damaged, or does not go with the other parameters.
     """
-    own = _own_images(source)
+    own = None if data.format == "full" else _own_images(data.source)
     if own:
-        _write_own(own, extra, size, test)
+        _write_own(own, data)
         return
-    if size not in (None, SVHN_SIZE):
+    if data.format == "cropped" and data.size not in (None, SVHN_SIZE):
         raise PipelineError(
-            f"{layout.PARAMS}: data.size is {size}, but SVHN's crops and generated ones have {SVHN_SIZE} "
-            f"pixels a side; set it to {SVHN_SIZE}, or data.source to your own pictures"
+            f"{layout.PARAMS}: data.size is {data.size}, but SVHN's crops and generated ones have "
+            f"{SVHN_SIZE} pixels a side; set it to {SVHN_SIZE}, or data.format to full"
         )
-    splits = layout.SPLITS if extra else layout.SPLITS[:2]
+    splits = layout.SPLITS if data.extra else layout.SPLITS[:2]
+    place, known = official.files_of(data.format)
     with files.atomic_directory(layout.RAW) as raw:
         for split in splits:
-            target = raw / layout.raw(split).name
-            if source == SYNTHETIC:
-                _generate(split, target, generated)
-            elif "://" in source:
-                _download(split, target, source)
+            target = raw / place(split).name
+            if data.source == SYNTHETIC:
+                _generate(split, target, generated, data.format)
+            elif "://" in data.source:
+                _download(known[split], target, data.source)
             else:
-                _copy(target, Path(source))
+                _copy(target, Path(data.source))
 
 
 def _own_images(source: str) -> Path | None:
@@ -56,20 +65,26 @@ def _own_images(source: str) -> Path | None:
             f"{folder.shown(Path.cwd())}"
         )
     if path.is_dir():
-        holds_svhn = any((path / layout.raw(split).name).exists() for split in layout.SPLITS)
-        return None if holds_svhn else path
+        if any((path / layout.raw(split).name).exists() for split in layout.SPLITS):
+            return None
+        if (path / layout.archive("train").name).exists():
+            raise PipelineError(
+                f"{layout.PARAMS}: data.format is cropped, but {folder.shown(path)} holds SVHN's photos of "
+                "full numbers; set it to full"
+            )
+        return path
     if path.suffix.lower() != ".npz":
         raise PipelineError(f"{folder.shown(path)}: a file that is no .npz; data.source is {SOURCES}")
     return path
 
 
-def _write_own(source: Path, extra: bool, size: int | None, test: float) -> None:
-    if extra:
+def _write_own(source: Path, data: Wanted) -> None:
+    if data.extra:
         raise PipelineError(
             f"{layout.PARAMS}: data.extra is true, but {folder.shown(source)} has no extra set, as only SVHN "
             "has one; set it to false"
         )
-    listings = folder.find(source, test) if source.is_dir() else {}
+    listings = folder.find(source, data.test) if source.is_dir() else {}
     if listings and (others := folder.left_out(source, listings)):
         named = ", ".join(folder.shown(path) for path in others[:NAMED])
         more = ", ..." if len(others) > NAMED else ""
@@ -77,22 +92,24 @@ def _write_own(source: Path, extra: bool, size: int | None, test: float) -> None
     with files.atomic_directory(layout.RAW) as raw:
         target = raw / layout.OWN.name
         if listings:
-            pictures.write(target, source, listings, size)
+            pictures.write(target, source, listings, data.size)
         else:
-            npzfile.write(target, source, size, test)
+            npzfile.write(target, source, data.size, data.test)
 
 
-def _generate(split: str, target: Path, config: SyntheticConfig) -> None:
+def _generate(split: str, target: Path, config: SyntheticConfig, kind: Format) -> None:
     count = getattr(config, split)
     with bar(f"generate {split}", count, "images") as advance:
+        if kind == "full":
+            streets.write(target, count, seed=config.seed, split=split, advance=advance)
+            return
         images, labels = synthetic.generate(count, seed=config.seed, split=split, progress=advance)
     matfile.write(target, images, labels)
 
 
-def _download(split: str, target: Path, source: str) -> None:
+def _download(known: OfficialFile, target: Path, source: str) -> None:
     # DVC deletes data/raw before each run of this stage, so verified files are kept elsewhere.
     kept = layout.DOWNLOADS / target.name
-    known = official.OFFICIAL[split]
     with transfer.hold(kept):
         if not transfer.is_whole(kept, known):
             with bar(f"download {target.name}", known.size, "bytes") as advance:
@@ -102,6 +119,8 @@ def _download(split: str, target: Path, source: str) -> None:
 
 def _copy(target: Path, folder: Path) -> None:
     source = folder.expanduser() / target.name
+    if not folder.expanduser().is_dir():
+        raise PipelineError(f"{folder}: not a folder; data.source is {SOURCES}")
     size = source.stat().st_size if source.exists() else 0
     with bar(f"copy {source}", size, "bytes") as advance:
         official.copy(source, target, advance)

@@ -1,0 +1,228 @@
+"""SVHN's format 1: photos of whole numbers, of which each digit becomes an image."""
+
+import io
+import os
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from PIL import Image
+
+from pipeline import files, layout, store
+from pipeline.data import archive, crops, digitstruct
+from pipeline.data.digitstruct import Box
+from pipeline.data.folder import shown
+from pipeline.errors import PipelineError
+from pipeline.params import Neighbours
+from pipeline.progress import bar, console
+
+MOST_PIXELS = 25_000_000  # of a photo; SVHN's largest has 0.5 million
+LARGER = 4  # times the photo that a crop may be
+THREADS = 8  # at most: each holds one photo in full
+WAITING = 32  # photos read ahead of those that are being cropped
+SHARE = 0.01  # of the digits that may be left out
+NAMED = 5  # that a message names
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How digits are cropped (see `crops`)."""
+
+    size: int | None  # pixels a side of an image; None goes with other data
+    margin: float  # of the box's longer side, on each side of it
+    neighbours: Neighbours
+
+
+@dataclass(frozen=True)
+class Digit:
+    """One image to be."""
+
+    photo: str
+    label: int  # 0 to 9
+    seen: crops.Area
+    visible: crops.Area
+
+
+@dataclass
+class LeftOut:
+    """Digits that become no image, and why."""
+
+    digits: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    def take(self, photo: str, reason: str, digits: int = 1) -> None:
+        self.digits += digits
+        self.reasons.append(f"{shown(photo)} ({reason})")
+
+
+def write(file: store.Writer, split: str, path: Path, cut: Cut) -> None:
+    """Crop the digits of an archive into a split of `file`, in the order of its boxes.
+
+    Crops wait on the disk until it is known which digits are left out; a few photos are in memory.
+
+    Raises:
+        PipelineError: the archive or its boxes are damaged or not SVHN's, or too many digits were left out.
+    """
+    size = cut.size
+    if size is None:
+        raise PipelineError(f"{layout.PARAMS}: data.size is null; full numbers need a number of pixels")
+    boxes = _boxes(path, split)
+    total = sum(len(each) for each in boxes.values())
+    left_out = LeftOut()
+    digits, before, after = _digits(boxes, cut, left_out)
+    places: dict[str, list[int]] = {}  # of each photo's digits
+    for place, digit in enumerate(digits):
+        places.setdefault(digit.photo, []).append(place)
+    with tempfile.TemporaryFile(dir=layout.IMAGES.parent) as room:
+        shape = (max(len(digits), 1), 3, size, size)
+        images = np.memmap(room, np.uint8, "w+", shape=shape)
+        good = np.zeros(len(digits), bool)
+        with bar(f"read {path.name}", path.stat().st_size, "bytes") as advance:
+            for photo, cropped in _cropped(path, split, digits, places, size, advance):
+                for place, image in zip(places.pop(photo), cropped, strict=True):
+                    if isinstance(image, str):
+                        left_out.take(photo, image)
+                    else:
+                        images[place], good[place] = image, True
+        for photo, missing in places.items():
+            left_out.take(photo, "no such photo", len(missing))
+        _report(path, split, left_out, total)
+        kept = np.flatnonzero(good)
+        labels = np.array([digits[place].label for place in kept], np.uint8)
+        note = _note(len(kept), len(boxes), cut, before, after, left_out)
+        console.print(f"{split}: {note}", markup=False, soft_wrap=True)
+        source = store.Provenance(path.name, path.stat().st_size, files.md5(path), note)
+        dataset = file.create(split, (len(kept), *shape[1:]), labels, source)
+        for start in range(0, len(kept), store.BLOCK):
+            dataset[start : start + store.BLOCK] = images[kept[start : start + store.BLOCK]]
+
+
+def _boxes(path: Path, split: str) -> dict[str, list[Box]]:
+    """By photo, as the archive has them."""
+    with bar(f"look for boxes in {path.name}", path.stat().st_size, "bytes") as advance:
+        contents = (
+            member.read() for name, member in archive.members(path, split, advance) if name == archive.BOXES
+        )
+        content = next(contents, None)
+    if content is None:
+        raise PipelineError(
+            f"{path}: no {split}/{archive.BOXES} in it; expected SVHN's archive of full numbers"
+        )
+    found: dict[str, list[Box]] = {}
+    with (
+        digitstruct.opened(content, f"{path}: {archive.BOXES}") as struct,
+        bar(f"read boxes of {path.name}", len(struct), "images") as advance,
+    ):
+        for photo, boxes in struct:
+            found[photo] = boxes
+            advance(1)
+    return found
+
+
+def _digits(
+    boxes: dict[str, list[Box]], cut: Cut, left_out: LeftOut
+) -> tuple[list[Digit], list[float], list[float]]:
+    """The digits; and the share of each crop that neighbours cover, as SVHN crops them and as `cut` does."""
+    digits, before, after = [], [], []
+    for photo, each in boxes.items():
+        for place, box in enumerate(each):
+            if reason := _unusable(box):
+                left_out.take(photo, reason)
+                continue
+            others = [*each[:place], *each[place + 1 :]]
+            seen = crops.window(box, cut.margin)
+            visible = crops.own(box, others) if cut.neighbours == "hidden" else crops.WITHOUT_END
+            digits.append(Digit(photo, int(box.label) % 10, seen, visible))
+            before.append(crops.neighbours(crops.window(box, 0), crops.WITHOUT_END, others))
+            after.append(crops.neighbours(seen, visible, others))
+    return digits, before, after
+
+
+def _unusable(box: Box) -> str:
+    """Why a box gives no image; empty if it does."""
+    if not all(map(isfinite, (box.left, box.top, box.width, box.height))):
+        return "a box that is nowhere"
+    if box.width <= 0 or box.height <= 0:
+        return f"a box of {box.width:g}x{box.height:g} pixels"
+    if box.label not in range(1, 11):
+        return f"a digit labelled {box.label:g}; expected 1 to 10"
+    return ""
+
+
+def _cropped(
+    path: Path,
+    split: str,
+    digits: Sequence[Digit],
+    places: dict[str, list[int]],
+    size: int,
+    advance: archive.Advance,
+) -> Iterator[tuple[str, list[np.ndarray | str]]]:
+    """Of each photo that has digits, once: its crops (3, size, size), or why there is none."""
+    waiting: deque[tuple[str, Future[list[np.ndarray | str]]]] = deque()
+    met = set()
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "crop") as pool:
+        for name, member in archive.members(path, split, advance):
+            if name in met or name not in places:
+                continue
+            met.add(name)
+            mine = [digits[place] for place in places[name]]
+            waiting.append((name, pool.submit(_crop, member.read(), mine, size)))
+            if len(waiting) > WAITING:
+                photo, future = waiting.popleft()
+                yield photo, future.result()
+        for photo, future in waiting:
+            yield photo, future.result()
+
+
+def _crop(content: bytes, digits: Sequence[Digit], size: int) -> list[np.ndarray | str]:
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                return [f"more than {MOST_PIXELS:,} pixels"] * len(digits)
+            photo = np.asarray(picture.convert("RGB"))
+    # Pillow answers a damaged file with whatever its decoders trip over.
+    except Exception as error:
+        return [f"not a whole PNG: {shown(' '.join(str(error).split()))}"] * len(digits)
+    return [_image(photo, digit, size) for digit in digits]
+
+
+def _image(photo: np.ndarray, digit: Digit, size: int) -> np.ndarray | str:
+    (height, width, _), seen = photo.shape, digit.seen
+    if seen.right <= 0 or seen.bottom <= 0 or seen.left >= width or seen.top >= height:
+        return f"a box outside its {width}x{height} pixels"
+    if seen.side > LARGER * max(width, height):
+        return f"a box far larger than its {width}x{height} pixels"
+    return crops.crop(photo, seen, digit.visible, size)
+
+
+def _report(path: Path, split: str, left_out: LeftOut, total: int) -> None:
+    """Say what was left out, and refuse where that is too much."""
+    if not left_out.digits:
+        return
+    reasons = left_out.reasons
+    listing = layout.STATE / f"left-out-{split}.txt"
+    files.write_text(listing, "".join(f"{reason}\n" for reason in reasons))
+    named = ", ".join(reasons[:NAMED]) + (", ..." if len(reasons) > NAMED else "")
+    said = f"{left_out.digits:,} of {total:,} digits left out: {named}; all are listed in {listing}"
+    if left_out.digits > SHARE * total:
+        raise PipelineError(f"{path}: {said}; at most {SHARE:.0%} may be: mend the source")
+    console.print(f"{path.name}: {said}", markup=False, soft_wrap=True)
+
+
+def _note(
+    images: int, photos: int, cut: Cut, before: list[float], after: list[float], left_out: LeftOut
+) -> str:
+    """What the report says of these crops."""
+    without = f", {left_out.digits:,} left out" if left_out.digits else ""
+    return (
+        f"{images:,} digits of {photos:,} photos{without}; margin {cut.margin:g}, neighbours "
+        f"{cut.neighbours}; other digits' boxes cover {median(after):.1%} of the median crop and "
+        f"{np.mean(after):.1%} of the mean one (as SVHN crops them, "
+        f"{median(before):.1%} and {np.mean(before):.1%})"
+    )
