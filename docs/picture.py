@@ -6,17 +6,22 @@ dvc repro
 python docs/picture.py reconstructions.png paper            # originals, each above its reconstruction
 python docs/picture.py compared.png paper separate joint    # the same images, a row for each workspace
 python docs/picture.py --digits digits.png conditional      # samples: a row for each digit
+python docs/picture.py --crops crops.png full               # with data.format: full and data.size: 64
 python docs/picture.py --study activation studies.png paper # what `vaepipe study activation` left there
 """
 
 import argparse
 import base64
+from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
 from pipeline import gallery, layout, params, store
+from pipeline.data import photos
+from pipeline.data.photos import Cut
 from pipeline.report import figures
 from vae.modelfile import load_model
 from vae.stack import assemble
@@ -49,12 +54,26 @@ def digits(workspace: Path) -> np.ndarray:
     return figures.opaque(gallery.to_bytes(samples)).reshape(-1, COLUMNS, *samples.shape[2:], 4)
 
 
+def cropped(workspace: Path) -> np.ndarray:
+    """Tiles: the same digits of photos in three rows, as SVHN crops them, and as convert does."""
+    size, rows = 64, []
+    for margin, neighbours in ((0.0, "shown"), (0.1, "shown"), (0.1, "hidden")):
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "crops.h5"
+            with chdir(workspace), store.create(path) as file:
+                photos.write(file, "test", layout.archive("test"), Cut(size, margin, neighbours))
+            with store.read(path, dimensions=4) as splits:
+                rows.append(figures.opaque(splits["test"].images[:COLUMNS]))
+    return np.stack(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--digits", action="store_true")
     parser.add_argument("--study")
+    parser.add_argument("--crops", action="store_true")
     parser.add_argument("picture", type=Path)
     parser.add_argument("workspaces", type=Path, nargs="+")
     arguments = parser.parse_args()
@@ -67,8 +86,11 @@ def main() -> None:
             (workspace / layout.study(arguments.study) / "pictures.png").read_bytes()
         )
         return
-    tiles = digits(arguments.workspaces[0]) if arguments.digits else reconstructions(arguments.workspaces)
-    arguments.picture.write_bytes(base64.b64decode(figures.grid(tiles, scale=2).split(",")[1]))
+    first = arguments.workspaces[0]
+    tiles = digits(first) if arguments.digits else cropped(first) if arguments.crops else None
+    tiles = reconstructions(arguments.workspaces) if tiles is None else tiles
+    scale = 1 if arguments.crops else 2
+    arguments.picture.write_bytes(base64.b64decode(figures.grid(tiles, scale).split(",")[1]))
 
 
 if __name__ == "__main__":

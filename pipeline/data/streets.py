@@ -73,7 +73,7 @@ def draw(seed: int, split: str, number: int, length: int) -> Photo:
     atlas, labels = glyph_atlas(), rng.choice(10, length, p=DIGITS / DIGITS.sum())
     face = rng.choice(len(FACES), p=np.array(list(FACES.values())) / sum(FACES.values()))
     tall = rng.uniform(18, 60)
-    gap, squeeze = rng.uniform(0.05, 0.25), rng.uniform(0.65, 1.0)
+    gap, squeeze = rng.uniform(0.02, 0.15), rng.uniform(0.45, 0.75)
     widths = atlas.width[face, labels] * squeeze * tall
     steps = np.cumsum(widths + gap * tall) - gap * tall
     around = rng.uniform(0.3, 1.5, 4) * tall  # left, top, right, bottom of the number

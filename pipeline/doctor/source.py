@@ -14,7 +14,7 @@ from pipeline.params import SYNTHETIC, Params
 
 ANSWER_SECONDS = 5.0  # for a web server to answer
 NO_HEAD = {405, 501}  # of a server that answers, but knows no HEAD
-BYTES_A_DIGIT = 11_056  # of an archive of generated photos
+BYTES_A_DIGIT = 9_200  # of an archive of generated photos
 BYTES_AN_IMAGE = 2_485  # of a .mat file, in SVHN and in what the generator draws
 
 
