@@ -46,7 +46,7 @@ def built(sizes: Sizes, config: ModelConfig, models: int = 1) -> VAE:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("image", [(1, 8, 8), (3, 13, 9), (1, 5, 1)])
+@pytest.mark.parametrize("image", [(1, 8, 8), (3, 13, 9), (1, 5, 1), (1, 48, 48), (3, 64, 64)])
 def test_pictures_of_any_size_come_back_as_large(kind: dict[str, Any], image: tuple[int, int, int]) -> None:
     sizes, config = Sizes(image), model(latent=3, **kind)
     vae = built(sizes, config, models=2)

@@ -35,14 +35,6 @@ MEASURES = (
     Measure("floor", "floor", "nats/image", ",.1f", "entropy of the pixels: the least cost of any model"),
     Measure("excess", "excess", "nats/image", ",.1f", "cost less floor: what a model could still gain"),
     Measure(
-        "cost_per_pixel",
-        "cost/pixel",
-        "nats",
-        ".4f",
-        "cost for each pixel of each channel, to compare images of different sizes by",
-    ),
-    Measure("excess_per_pixel", "excess/pixel", "nats", ".4f", "the same of the excess"),
-    Measure(
         "bits_per_dim",
         "bits/dim",
         "of 8",

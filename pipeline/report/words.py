@@ -155,7 +155,8 @@ def cost(metrics: Metrics, values: int) -> str:
     if {"cost", "floor", "excess"} <= rgb.keys():
         written.append(
             f"An image costs {number(rgb['cost'], ',.1f')} nats, {number(rgb['excess'], ',.1f')} above the "
-            "floor that no model gets below."
+            f"floor that no model gets below; for each of its {values:,} values, to compare sizes by, "
+            f"{number(rgb['cost'] / values, '.4f')} and {number(rgb['excess'] / values, '.4f')}."
         )
         if "excess" in beside:
             written.append(
