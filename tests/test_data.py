@@ -168,6 +168,15 @@ def test_a_mat_file_of_another_layout(raw: Path, contents: dict[str, object], sa
     assert not list(Path("data").glob("*.h5")) + list(Path("data").glob(".*"))
 
 
+def test_a_mat_file_that_is_not_there(raw: Path) -> None:
+    layout.raw("train").unlink()
+    with pytest.raises(
+        PipelineError, match=r"^data/raw/train_32x32.mat: not found; run `dvc repro download`"
+    ):
+        convert.run(*CUT)
+    assert not layout.IMAGES.exists()
+
+
 @pytest.mark.parametrize("length", [0, 60, 200, 5000])
 def test_a_mat_file_that_was_cut(raw: Path, length: int) -> None:
     path = layout.raw("train")

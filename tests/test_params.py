@@ -98,6 +98,21 @@ def test_what_is_wrong_is_named_in_one_line(key: str, value: Any, said: str) -> 
     assert message.startswith("params.yaml: ")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("data.size", None, "data.size is null, but must be a number of pixels where data.format is full"),
+        ("data.extra", True, "data.extra is true, but must be false where data.format is full"),
+    ],
+)
+def test_what_full_numbers_cannot_go_with(key: str, value: Any, said: str) -> None:
+    values = changed(key, value)
+    params.check(values)
+    values["data"]["format"] = "full"
+    with pytest.raises(PipelineError, match=said):
+        params.check(values)
+
+
 def test_every_key_has_a_wrong_value_above() -> None:
     marks = test_what_is_wrong_is_named_in_one_line.pytestmark  # type: ignore[attr-defined]
     tried = {case[0] for case in marks[0].args[1]}
