@@ -170,9 +170,7 @@ def test_a_mat_file_of_another_layout(raw: Path, contents: dict[str, object], sa
 
 def test_a_mat_file_that_is_not_there(raw: Path) -> None:
     layout.raw("train").unlink()
-    with pytest.raises(
-        PipelineError, match=r"^data/raw/train_32x32.mat: not found; run `dvc repro"
-    ):
+    with pytest.raises(PipelineError, match=r"^data/raw/train_32x32.mat: not found; run `dvc repro"):
         convert.run(*CUT)
     assert not layout.IMAGES.exists()
 

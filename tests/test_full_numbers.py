@@ -254,6 +254,15 @@ def test_a_damaged_archive_is_named(full: Path, harm: Callable[[bytes], bytes], 
     assert fails().startswith(f"{path}: {said}")
 
 
+def test_an_archive_that_is_cut_after_its_boxes(full: Path) -> None:
+    path = layout.archive("train")
+    members = unpacked(path)
+    boxed = {"train/digitStruct.mat": members.pop("train/digitStruct.mat")}
+    packed(path, boxed | members)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    assert fails().startswith(f"{path}: not a whole archive (")
+
+
 def test_an_archive_without_boxes(full: Path) -> None:
     rewritten(lambda members: members.pop("train/digitStruct.mat"))
     assert "no train/digitStruct.mat in it; expected SVHN's archive of full numbers" in fails()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from gzip import BadGzipFile, GzipFile
 from io import FileIO
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from pipeline.data.folder import shown
 from pipeline.errors import PipelineError
@@ -19,15 +19,18 @@ from pipeline.errors import PipelineError
 BOXES = "digitStruct.mat"
 BLOCK = 1 << 20  # bytes
 # SVHN's largest photo has 2 MB, its boxes 30 MB, an archive 0.5 GB unpacked and 33,403 members.
-MOST_PHOTO, MOST_BOXES, MOST_BYTES, MOST_MEMBERS = 64 << 20, 1 << 30, 32 << 30, 1_000_000
+MOST_PHOTO, MOST_BOXES, MOST_BYTES, MOST_MEMBERS = 16 << 20, 1 << 30, 32 << 30, 1_000_000
 
 Advance = Callable[[int], None]
 REMEDY = "delete it and run `dvc repro -f download`, or mend the source"
 
 
-def members(path: Path, split: str, advance: Advance) -> Iterator[tuple[str, IO[bytes]]]:
-    """The photos and the boxes, by their names in the folder, in the archive's order; each is to be read
-    before the next is asked for. `advance` gets the numbers of compressed bytes that were read.
+def members(
+    path: Path, split: str, wanted: Callable[[str], bool], advance: Advance
+) -> Iterator[tuple[str, bytes]]:
+    """The photos and the boxes that are wanted, by their names in the folder, in the archive's order.
+
+    `advance` gets the numbers of compressed bytes that were read.
 
     Raises:
         PipelineError: the archive is absent, cut short, damaged, or holds what SVHN's do not.
@@ -43,9 +46,9 @@ def members(path: Path, split: str, advance: Advance) -> Iterator[tuple[str, IO[
                     if count > MOST_MEMBERS or total > MOST_BYTES:
                         raise _Refused(f"holds more than {MOST_MEMBERS:,} files or {MOST_BYTES:,} bytes")
                     name = _checked(member, split)
-                    content = archive.extractfile(member) if name else None
+                    content = archive.extractfile(member) if name and wanted(name) else None
                     if content:
-                        yield name, content
+                        yield name, content.read()
             # To the end, where gzip's checksum is.
             while stream.read(BLOCK):
                 pass

@@ -106,23 +106,20 @@ def write(file: store.Writer, split: str, path: Path, cut: Cut) -> None:
 def _boxes(path: Path, split: str) -> dict[str, list[Box]]:
     """By photo, as the archive has them."""
     with bar(f"look for boxes in {path.name}", path.stat().st_size, "bytes") as advance:
-        contents = (
-            member.read() for name, member in archive.members(path, split, advance) if name == archive.BOXES
-        )
-        content = next(contents, None)
-    if content is None:
+        found = next(archive.members(path, split, archive.BOXES.__eq__, advance), None)
+    if found is None:
         raise PipelineError(
             f"{path}: no {split}/{archive.BOXES} in it; expected SVHN's archive of full numbers"
         )
-    found: dict[str, list[Box]] = {}
+    boxes: dict[str, list[Box]] = {}
     with (
-        digitstruct.opened(content, f"{path}: {archive.BOXES}") as struct,
+        digitstruct.opened(found[1], f"{path}: {archive.BOXES}") as struct,
         bar(f"read boxes of {path.name}", len(struct), "images") as advance,
     ):
-        for photo, boxes in struct:
-            found[photo] = boxes
+        for photo, each in struct:
+            boxes[photo] = each
             advance(1)
-    return found
+    return boxes
 
 
 def _digits(
@@ -165,14 +162,12 @@ def _cropped(
 ) -> Iterator[tuple[str, list[np.ndarray | str]]]:
     """Of each photo that has digits, once: its crops (3, size, size), or why there is none."""
     waiting: deque[tuple[str, Future[list[np.ndarray | str]]]] = deque()
-    met = set()
+    unmet = set(places)
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "crop") as pool:
-        for name, member in archive.members(path, split, advance):
-            if name in met or name not in places:
-                continue
-            met.add(name)
+        for name, content in archive.members(path, split, unmet.__contains__, advance):
+            unmet.remove(name)
             mine = [digits[place] for place in places[name]]
-            waiting.append((name, pool.submit(_crop, member.read(), mine, size)))
+            waiting.append((name, pool.submit(_crop, content, mine, size)))
             if len(waiting) > WAITING:
                 photo, future = waiting.popleft()
                 yield photo, future.result()
