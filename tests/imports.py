@@ -6,6 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("vae", "pipeline")
+# What a package hands out when it is asked for, and from where. It counts for who asks, not for the package.
+LAZY = {"vae": {"load": "vae.pretrained"}}
 
 
 @cache
@@ -30,6 +32,8 @@ def imports(module: str) -> frozenset[str]:
             assert node.level == 0, f"{module}: relative import"
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             known = {name for name in inner if name in modules()}
+            handed = LAZY.get(node.module, {})
+            known |= {handed[alias.name] for alias in node.names if alias.name in handed}
             found |= known or {node.module}
     return frozenset(name if name in modules() else name.split(".")[0] for name in found)
 
@@ -39,12 +43,15 @@ def local_imports(module: str) -> set[str]:
 
 
 def closure(module: str) -> set[str]:
-    """The project's modules that are loaded with a module: what it imports, and what those import."""
+    """The project's modules that are loaded with a module: what it imports, and what those import.
+
+    A package imports nothing by itself (see `LAZY`).
+    """
     reached: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
         if name not in reached:
             reached.add(name)
-            waiting += local_imports(name)
+            waiting += local_imports(name) if name not in LAZY else ()
     return reached

@@ -1,11 +1,15 @@
 """Configurations and first states for tests, each said by what it has other than the paper's."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vae.config import PAPER_MODEL, PAPER_TRAIN, ModelConfig, Sizes, TrainConfig
+from vae.fit import fit
+from vae.modelfile import save_model
 from vae.stack import State, initial_state
 
 
@@ -30,3 +34,25 @@ def start(component: str, sizes: Sizes, config: ModelConfig, seed: int = 0) -> S
     draw = torch.Generator().manual_seed(1)
     noise = torch.randint(0, 256, (50, sizes.pixels), dtype=torch.uint8, generator=draw)
     return initial_state(component, noise, sizes, config, seed)
+
+
+def trained(folder: Path, images: np.ndarray, labels: np.ndarray | None = None, **changes: Any) -> Path:
+    """Small models of images (N, 3, H, W) uint8, a few epochs old, as `train` leaves them in its folder.
+
+    With labels, a conditional model of ten.
+    """
+    joint = labels is not None or changes.get("channels") == "joint"
+    channels = "joint" if joint else "separate"
+    small = {"latent": 6, "hidden": (24,), "activation": "relu", "centred": True, "shortcut": True} | changes
+    config = model(**small | {"channels": channels, "conditional": labels is not None})
+    count, _, height, width = images.shape
+    sizes = Sizes((3 if joint else 1, height, width), 0 if labels is None else 10)
+    folder.mkdir(parents=True)
+    for c, name in enumerate(["rgb"] if joint else ["red", "green", "blue"]):
+        pixels = torch.from_numpy(images if joint else images[:, c]).reshape(count, -1)
+        first = initial_state(name, pixels, sizes, config, seed=0)
+        told = None if labels is None else torch.from_numpy(labels.astype(np.int64))
+        settings = train(epochs=4, batch_size=20, learning_rate=3e-3)
+        *_, last = fit(pixels[None], [first], settings, labels_N=told)
+        save_model(folder / f"{name}.safetensors", last.states()[0])
+    return folder

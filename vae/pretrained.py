@@ -1,0 +1,281 @@
+"""Trained models to work with: images to latents, latents to images.
+
+    from vae import load
+    model = load("models")
+    z = model.encode(images)
+    x = model.decode(z)
+
+Images are (N, 3, H, W). They go in as uint8, 0 to 255, or as floating-point brightness in [0, 1], and come
+out as brightness, float32. Latents are posterior means, (N, K) float32, K summed over the components, in the
+order of `components`. What is given as numpy comes back as numpy, what is given as torch comes back as torch
+on the same device. Labels are (N,) whole numbers; conditional models need them, others take none.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae import latents
+from vae.evaluate import BATCH
+from vae.modelfile import load_model
+from vae.stack import State, assemble
+from vae.tensorfile import ModelFileError
+
+SEPARATE, JOINT = ("red", "green", "blue"), ("rgb",)
+SUFFIX = ".safetensors"
+NUMBERS = 1 << 22  # pixels, of all channels, at a time: large images go in smaller batches
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+Labels = np.ndarray | Tensor | Sequence[int]
+
+
+def load(folder: str | Path, device: str | torch.device | None = None) -> "Autoencoder":
+    """The models in a folder: red, green and blue.safetensors, or rgb.safetensors.
+
+    `device`: where they compute; by default a GPU where there is one, else the CPU.
+
+    Raises:
+        ModelFileError: a file is absent, damaged, or does not fit the others; or the folder holds both sets.
+        ValueError: the device cannot be used.
+    """
+    folder = Path(folder)
+    paths = _files(folder)
+    states = [load_model(path) for path in paths]
+    for path, state in zip(paths, states, strict=True):
+        if state.component != path.stem or state.sizes.image[0] != (3 if path.stem in JOINT else 1):
+            shape = "x".join(map(str, state.sizes.image))
+            raise ModelFileError(
+                f"{path}: holds a model of {state.component}, {shape}; expected {path.stem}'s"
+            )
+        if (state.sizes, state.config) != (states[0].sizes, states[0].config):
+            raise ModelFileError(
+                f"{path}: a model of another size or kind than {paths[0]}; they are not of one run"
+            )
+    return Autoencoder(states, _device(device), _fingerprint(paths))
+
+
+class Autoencoder:
+    """Trained models of all three colour channels, as one map between images and latents (see the module)."""
+
+    def __init__(self, states: Sequence[State], device: torch.device, fingerprint: str) -> None:
+        """The components' states, alike in size and settings; `load` makes one from files."""
+        # Alone, not as a stack: so their numbers are those of `merge`, to the bit on the same machine.
+        self._models = {state.component: assemble([state], device).eval() for state in states}
+        self._channels, height, width = states[0].sizes.image
+        self.device = device
+        self.fingerprint = fingerprint  # hex of a hash over the model files: latents of others do not fit
+        self.components = tuple(self._models)
+        self.image_shape = (3, height, width)
+        self.latent = sum(state.config.latent for state in states)  # K
+        self.classes = states[0].sizes.classes  # of a conditional model; 0: it takes no labels
+
+    def __repr__(self) -> str:
+        told = f", classes={self.classes}" if self.classes else ""
+        return (
+            f"Autoencoder({'+'.join(self.components)}, image_shape={self.image_shape}, latent={self.latent}"
+            f"{told}, device={str(self.device)!r})"
+        )
+
+    @cached_property
+    def batch(self) -> int:
+        """Images at a time, whatever the number of them that is given."""
+        return max(1, min(BATCH, NUMBERS // int(np.prod(self.image_shape))))
+
+    def encode(self, images: Array, labels: Labels | None = None) -> Array:
+        """Posterior means, (N, K) float32.
+
+        Raises:
+            ValueError: images or labels of another shape, kind or range than they should be.
+        """
+        self._check_images(images)
+        told = self._labels(labels, len(images))
+        return self._batches(images, told, self._encoded, (self.latent,))
+
+    def decode(self, z: Array, labels: Labels | None = None) -> Array:
+        """E[x|z], brightness in [0, 1], (N, 3, H, W) float32.
+
+        Raises:
+            ValueError: z is not (N, K), floating-point and finite; or the labels are not what they should be.
+        """
+        self._check_latents(z)
+        return self._batches(z, self._labels(labels, len(z)), self._decoded, self.image_shape)
+
+    def reconstruct(self, images: Array, labels: Labels | None = None) -> Array:
+        """`decode` of `encode`, as `merge` measures it. Raises as they do."""
+        self._check_images(images)
+        told = self._labels(labels, len(images))
+        return self._batches(
+            images, told, lambda x, y: self._decoded(self._encoded(x, y), y), self.image_shape
+        )
+
+    def sample(self, n: int, seed: int = 0, labels: Labels | None = None) -> Tensor:
+        """E[x|z] of draws from the prior, brightness (n, 3, H, W) float32, on the host.
+
+        A function of the seed, the same as the report's; a smaller n gives the first of a larger one.
+
+        Raises:
+            ValueError: n is below 1, or the labels are not what they should be.
+        """
+        if n < 1:
+            raise ValueError(f"n is {n}, but must be at least 1")
+        drawn = [latents.prior(model, name, n, seed) for name, model in self._models.items()]
+        return self.decode(torch.cat(drawn, dim=1), labels)
+
+    def interpolate(self, a: Array, b: Array, steps: int = 9, label: int | None = None) -> Array:
+        """Images on the straight line from latent a to latent b, both (K,), ends included: (steps, 3, H, W).
+
+        A straight line, not an arc over the sphere (White 2016): that keeps the length of draws from the
+        prior, but posterior means are shorter than draws, and of an unused unit they are all near 0.
+
+        Raises:
+            ValueError: steps is below 2, or a latent or the label is not what it should be.
+        """
+        if steps < 2:
+            raise ValueError(f"steps is {steps}, but must be at least 2")
+        if a.shape != (self.latent,) or b.shape != (self.latent,):
+            raise ValueError(f"a and b should be ({self.latent},); found {_shape(a)} and {_shape(b)}")
+        self._check_latents(a[None])
+        self._check_latents(b[None])
+        start, end = _tensor(a, torch.device("cpu")), _tensor(b, torch.device("cpu"))
+        way = torch.linspace(0, 1, steps)[:, None]
+        images = self.decode((1 - way) * start + way * end, None if label is None else [label] * steps)
+        return _as(images, a)
+
+    def _encoded(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        x = x / 255 if x.dtype == torch.uint8 else x
+        # A component's image is a row of its channels, one after another.
+        rows = x.reshape(len(x), len(self._models), -1)
+        told = None if labels is None else labels[None]
+        means = [m.encode(rows[None, :, c], told)[0][0] for c, m in enumerate(self._models.values())]
+        return torch.cat(means, dim=1)
+
+    def _decoded(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        parts = zip(self._models.values(), z.chunk(len(self._models), dim=1), strict=True)
+        images = [latents.decode(model, part, labels) for model, part in parts]
+        return torch.cat(images, dim=1).reshape(len(z), *self.image_shape)
+
+    @torch.no_grad()  # not inference_mode: what comes out may be put into a graph
+    def _batches(
+        self,
+        given: Array,
+        labels: Tensor | None,
+        function: Callable[[Tensor, Tensor | None], Tensor],
+        shape: tuple[int, ...],
+    ) -> Array:
+        """The function of all rows, a batch at a time; results go where `given` is before the next begins."""
+        home = given.device if isinstance(given, Tensor) else torch.device("cpu")
+        found = torch.empty((len(given), *shape), device=home)
+        for start in range(0, len(given), self.batch):
+            rows = slice(start, start + self.batch)
+            told = None if labels is None else labels[rows]
+            found[rows] = function(_tensor(given[rows], self.device), told)
+        return _as(found, given)
+
+    def _check_images(self, images: Any) -> None:
+        kind, shape = _kind(images), ", ".join(map(str, self.image_shape))
+        if kind not in ("uint8", "floating"):
+            raise ValueError(
+                f"images should be uint8, 0 to 255, or floating-point, 0 to 1; found {images.dtype}"
+            )
+        if images.ndim != 4 or tuple(images.shape[1:]) != self.image_shape:
+            raise ValueError(f"images should be (N, {shape}); found {_shape(images)}")
+        if kind == "floating" and len(images):
+            least, most = float(images.min()), float(images.max())
+            if not (least >= 0 and most <= 1):  # NaN is neither
+                raise ValueError(
+                    f"floating-point images should be from 0 to 1; found {least:g} to {most:g}; "
+                    "divide bytes by 255"
+                )
+
+    def _check_latents(self, z: Any) -> None:
+        if _kind(z) != "floating":
+            raise ValueError(f"z should be floating-point; found {z.dtype}")
+        if tuple(z.shape) != (len(z), self.latent):
+            raise ValueError(f"z should be (N, {self.latent}); found {_shape(z)}")
+        finite = z.isfinite() if isinstance(z, Tensor) else np.isfinite(z)
+        if not finite.all():
+            raise ValueError("z should be finite; found NaN or infinity")
+
+    def _labels(self, labels: Labels | None, count: int) -> Tensor | None:
+        """As the models are told them, (N,) int64, on their device."""
+        wanted = f"({count},) whole numbers from 0 to {self.classes - 1}"
+        if labels is None:
+            if self.classes:
+                raise ValueError(f"these models are conditional: labels should be {wanted}; found none")
+            return None
+        if not self.classes:
+            raise ValueError("these models are not conditional: they take no labels")
+        array = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+        if array.shape != (count,) or array.dtype.kind not in "iu":
+            raise ValueError(f"labels should be {wanted}; found {_shape(array)} {array.dtype}")
+        if count and not 0 <= array.min() <= array.max() < self.classes:
+            raise ValueError(f"labels should be {wanted}; found {array.min()} to {array.max()}")
+        return torch.from_numpy(array.astype(np.int64)).to(self.device)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The model files of a folder, in order."""
+    names = [name for name in (*SEPARATE, *JOINT) if (folder / f"{name}{SUFFIX}").exists()]
+    expected = f"red, green and blue{SUFFIX}, or rgb{SUFFIX}"
+    if not names:
+        found = "no models in it" if folder.is_dir() else "no such folder"
+        raise ModelFileError(f"{folder}: {found}; expected {expected}")
+    if set(names) > set(JOINT):
+        raise ModelFileError(
+            f"{folder}: holds {', '.join(names)}; expected either {expected}; remove one set"
+        )
+    return [folder / f"{name}{SUFFIX}" for name in (JOINT if names == list(JOINT) else SEPARATE)]
+
+
+def _fingerprint(paths: Sequence[Path]) -> str:
+    """SHA-256 over the files' own, in order."""
+    whole = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen).item()  # of a device that is not there, an error already here
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device {device} cannot be used here ({reason}); try cpu") from None
+    return chosen
+
+
+def _kind(array: Any) -> str:
+    """uint8, floating or other."""
+    if isinstance(array, Tensor):
+        return "floating" if array.is_floating_point() else str(array.dtype).removeprefix("torch.")
+    if isinstance(array, np.ndarray):
+        return "floating" if array.dtype.kind == "f" else str(array.dtype)
+    raise ValueError(f"expected a numpy array or a torch tensor; found {type(array).__name__}")
+
+
+def _tensor(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """uint8 or float32 on the device, sharing no memory with a numpy array, which may be read-only."""
+    if isinstance(array, np.ndarray):
+        array = torch.from_numpy(
+            np.array(array, np.uint8 if array.dtype == np.uint8 else np.float32, order="C")
+        )
+    return array.detach().to(device, torch.uint8 if array.dtype == torch.uint8 else torch.float32)
+
+
+def _as(found: Tensor, like: Array) -> Array:
+    """A tensor as what was given: numpy, or torch where it was."""
+    return cast(Any, found.numpy() if isinstance(like, np.ndarray) else found.to(like.device))
+
+
+def _shape(array: Any) -> str:
+    return str(tuple(array.shape))
