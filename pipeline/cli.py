@@ -1,4 +1,4 @@
-"""The command line: one command a stage, and a few for workspaces.
+"""The command line: one command a stage, and others for studies, trained models and workspaces.
 
 Thin and lazy: a command imports what it runs, so `vaepipe --help` loads neither torch nor ray.
 """
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline import cli_cluster, cli_studies, options
+from pipeline import cli_cluster, cli_models, cli_studies, options
 from pipeline.errors import PipelineError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 
 STAGES = "Stages, in the order in which dvc repro runs them"
 STUDIES = "Studies"
+MODELS = "Trained models"
 WORKSPACES = "Workspaces"
 
 
@@ -120,6 +121,15 @@ def merge() -> None:
 
 for command in (cli_studies.study, cli_studies.studies, cli_studies.tune):
     app.command(rich_help_panel=STUDIES)(command)
+
+for use in (
+    cli_models.encode,
+    cli_models.decode,
+    cli_models.reconstruct,
+    cli_models.sample,
+    cli_models.interpolate,
+):
+    app.command(rich_help_panel=MODELS)(use)
 
 
 @app.command(rich_help_panel=WORKSPACES)

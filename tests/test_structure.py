@@ -9,19 +9,20 @@ from imports import LAZY, imports, local_imports, modules
 
 # The rooms, each with the rooms it may enter besides itself.
 PIPELINE_ROOMS = {
-    "cli": {"stages", "studies", "cluster", "workspace", "doctor", "common"},
+    "cli": {"stages", "studies", "cluster", "using", "workspace", "doctor", "common"},
     "cluster": {"common"},
     "workspace": {"common"},
     "doctor": {"data", "common"},
     "stages": {"ray", "gallery", "report", "data", "common"},
     "studies": {"ray", "report", "common"},
+    "using": {"data", "common"},
     "ray": {"common"},
     "gallery": {"report", "common"},
     "report": {"data", "common"},
     "data": {"common"},
     "common": set(),
 }
-CLI = {"cli", "cli_cluster", "cli_studies", "options"}
+CLI = {"cli", "cli_cluster", "cli_models", "cli_studies", "options"}
 RAY = {"board", "gang", "patience", "ray_session", "training_view", "worker"}
 
 
@@ -113,6 +114,10 @@ def handed_out(node: ast.stmt) -> set[tuple[str | None, str]]:
         ("import pipeline.catalogue", {"torch", "ray"}),
         ("import pipeline.studies.declared, pipeline.studies.page", {"torch", "ray", "h5py", "optuna"}),
         ("import pipeline.studies.study", {"optuna"}),
+        (
+            "import pipeline.using.coding, pipeline.using.showing",
+            {"ray", "dvc", "matplotlib", "torchmetrics"},
+        ),
         ("import pipeline.board", {"torch"}),  # a process of its own, in which nothing is computed
         ("import pipeline.doctor.visit", {"torch", "ray", "h5py", "scipy", "packaging"}),
     ],
@@ -138,6 +143,8 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
     for command in ("download", "convert", "split", "judge", "train", "merge", "study", "studies", "tune"):
+        assert f" {command} " in shown.stdout
+    for command in ("encode", "decode", "reconstruct", "sample", "interpolate"):
         assert f" {command} " in shown.stdout
     for command in ("init", "demo", "runs", "doctor", "preset"):
         assert f" {command} " in shown.stdout

@@ -47,9 +47,7 @@ def find(folder: Path, test: float) -> dict[str, Listing]:
         else:
             found = {"": _classes(folder)}
     except OSError as error:
-        raise PipelineError(
-            f"{shown(error.filename or folder)}: cannot be read: {error.strerror}; mend its permissions"
-        ) from None
+        raise _unreadable(folder, error) from None
     classes = tuple(sorted({name for by_class in found.values() for name in by_class if name is not None}))
     if len(classes) > MOST_CLASSES:
         raise PipelineError(
@@ -65,9 +63,27 @@ def left_out(folder: Path, listings: dict[str, Listing]) -> list[Path]:
     return sorted(set(_below(folder)) - used, key=lambda path: (not _is_picture(path), path))
 
 
+def below(folder: Path) -> list[Path]:
+    """The pictures in a folder at any depth, sorted by path; hidden ones are left out.
+
+    Raises:
+        PipelineError: a folder cannot be read.
+    """
+    try:
+        return sorted(filter(_is_picture, _below(folder)))
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+
+
 def shown(path: object) -> str:
     """A name from a disk, safe to print and to store: one line, no control characters, valid UTF-8."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
+
+
+def _unreadable(folder: Path, error: OSError) -> PipelineError:
+    return PipelineError(
+        f"{shown(error.filename or folder)}: cannot be read: {error.strerror}; mend its permissions"
+    )
 
 
 def _folders(folder: Path) -> list[Path]:

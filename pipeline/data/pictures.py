@@ -5,8 +5,9 @@ import io
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -88,17 +89,20 @@ def write(path: Path, folder: Path, listings: dict[str, Listing], size: int | No
         PipelineError: pictures that cannot be read, or are of several sizes. Nothing is written then.
     """
     findings = Findings()
-    with (
-        store.create(path) as file,
-        warnings.catch_warnings(),
-        ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool,
-    ):
+    with store.create(path) as file, loader(size) as load_all:
+        for split, listing in listings.items():
+            _write_split(file, split, listing, load_all, findings)
+        findings.check(folder)
+
+
+@contextmanager
+def loader(size: int | None) -> Iterator[Callable[[Sequence[Path]], Iterable[Loaded]]]:
+    """Yield `load` of many files, in their order, some at once."""
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         # What Pillow warns of and logs is either harmless or an error here.
         warnings.simplefilter("ignore")
         logging.getLogger("PIL").addHandler(logging.NullHandler())
-        for split, listing in listings.items():
-            _write_split(file, split, listing, partial(pool.map, partial(load, size=size)), findings)
-        findings.check(folder)
+        yield partial(pool.map, partial(load, size=size))
 
 
 def _write_split(

@@ -1,0 +1,1 @@
+"""What trained models are used for: latent files, grids of pictures."""

@@ -1,0 +1,46 @@
+"""Where results go: checked before anything is computed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.folder import shown
+from pipeline.errors import PipelineError
+
+
+def check_file(path: Path, suffix: str, *, replace: bool) -> None:
+    """Raise unless a file of that suffix can be put there; over another one only with `replace`."""
+    _check_parent(path)
+    if path.suffix.lower() != suffix:
+        raise PipelineError(f"{shown(path)}: expected a name that ends in {suffix}")
+    if path.is_dir():
+        raise PipelineError(f"{shown(path)}: a folder; expected the name of a file, ending in {suffix}")
+    if path.exists() and not replace:
+        raise PipelineError(f"{shown(path)}: is there already; --force replaces it")
+
+
+def check_picture(path: Path, inputs: Sequence[Path] = ()) -> None:
+    """Raise unless a PNG can be put there, perhaps over another one, but never over what is read."""
+    check_file(path, ".png", replace=True)
+    if any(path.exists() and each.exists() and path.samefile(each) for each in inputs):
+        raise PipelineError(f"{shown(path)}: is what is read; name another file to write")
+
+
+def check_folder(path: Path) -> None:
+    """Raise unless a folder can be made there: new, or in place of an empty one."""
+    _check_parent(path)
+    if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+        raise PipelineError(f"{shown(path)}: expected a new folder, or an empty one; nothing was written")
+
+
+def to_bytes(brightness: np.ndarray) -> np.ndarray:
+    """Brightness in [0, 1] as uint8, rounded as the report's pictures are."""
+    return (brightness * np.float32(255)).round().astype(np.uint8)
+
+
+def _check_parent(path: Path) -> None:
+    if path.name in ("", ".."):
+        raise PipelineError(f"{shown(path)}: expected the name of something new, not the folder one is in")
+    if not path.parent.is_dir():
+        raise PipelineError(f"{shown(path)}: there is no folder {shown(path.parent)}; make it first")
