@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import models
 import numpy as np
 import pytest
 
@@ -28,6 +29,20 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def crops() -> tuple[np.ndarray, np.ndarray]:
     """300 generated crops, (300, 3, 32, 32) uint8, and their digits."""
     return synthetic.generate(300, seed=0, split="train")
+
+
+@pytest.fixture(scope="session")
+def folders(
+    tmp_path_factory: pytest.TempPathFactory, crops: tuple[np.ndarray, np.ndarray]
+) -> dict[str, Path]:
+    """Small trained models: three, a joint one, a conditional one."""
+    top = tmp_path_factory.mktemp("models")
+    images, labels = crops[0][:200], crops[1][:200]
+    return {
+        "separate": models.trained(top / "separate", images),
+        "joint": models.trained(top / "joint", images, channels="joint", likelihood="gaussian"),
+        "conditional": models.trained(top / "conditional", images, labels),
+    }
 
 
 @pytest.fixture

@@ -21,18 +21,6 @@ Crops = tuple[np.ndarray, np.ndarray]
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory, crops: Crops) -> dict[str, Path]:
-    """Small trained models: three, a joint one, a conditional one."""
-    top = tmp_path_factory.mktemp("models")
-    train, labels = crops[0][:200], crops[1][:200]
-    return {
-        "separate": trained(top / "separate", train),
-        "joint": trained(top / "joint", train, channels="joint", likelihood="gaussian"),
-        "conditional": trained(top / "conditional", train, labels),
-    }
-
-
-@pytest.fixture(scope="session")
 def separate(folders: dict[str, Path]) -> Autoencoder:
     return load(folders["separate"], "cpu")
 

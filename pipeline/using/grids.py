@@ -18,7 +18,7 @@ BACKGROUND = 255  # white
 
 
 def columns(count: int, high: int = 1) -> int:
-    """Of a grid of so many tiles, each `high` tiles high: a little wider than high, with few gaps at the end."""
+    """Of a grid of so many groups, each `high` tiles high: a little wider than high, few gaps at the end."""
     least = math.ceil(math.sqrt(count * high))
     return min(range(least, least + least // 3 + 1), key=lambda wide: -count % wide)
 

@@ -117,6 +117,7 @@ def create(path: Path, contents: Contents, units: int) -> Iterator[h5py.Dataset]
 class LatentFile:
     """An open file, checked."""
 
+    path: Path
     contents: Contents
     stored: h5py.Dataset  # (N, K)
 
@@ -124,10 +125,17 @@ class LatentFile:
         return int(self.stored.shape[0])
 
     def blocks(self, size: int) -> Iterator[tuple[slice, np.ndarray]]:
-        """Rows and their latents, float32, at most so many at a time."""
+        """Rows and their latents, float32, at most so many at a time.
+
+        Raises:
+            PipelineError: one is NaN or infinite.
+        """
         for start in range(0, len(self), size):
             rows = slice(start, min(start + size, len(self)))
-            yield rows, restore(self.stored[rows], self.contents.steps)
+            z = restore(self.stored[rows], self.contents.steps)
+            if not np.isfinite(z).all():
+                raise PipelineError(f"{shown(self.path)}: {DAMAGED} (a latent is not a finite number)")
+            yield rows, z
 
 
 @contextmanager
@@ -182,7 +190,7 @@ def _checked(path: Path, file: h5py.File) -> LatentFile:
         parts["labels"][:] if "labels" in parts else None,
         [name.decode("utf-8", "replace") for name in names[:]],
     )
-    return LatentFile(contents, z)
+    return LatentFile(path, contents, z)
 
 
 def _member(

@@ -17,7 +17,7 @@ def reconstructions(source: Source, labels: np.ndarray | None, model: Autoencode
     columns = grids.columns(len(images), high=2)
     pairs = zip(grids.rows(images, columns), grids.rows(found, columns), strict=True)
     tiles = [row for pair in pairs for row in pair]
-    grids.write(path, tiles, after_rows=range(1, len(tiles), 2))
+    grids.write(path, tiles, after_rows=range(1, len(tiles) - 1, 2))
 
 
 def samples(model: Autoencoder, count: int, seed: int, digit: int | None, path: Path) -> None:
