@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+MOST_SHOWN = 10_000  # pictures in a grid
+
 Models = Annotated[Path, typer.Option("--models", metavar="DIR", help="The trained models.")]
 Device = Annotated[
     str | None, typer.Option(help="Such as cpu or cuda:1. Default: a GPU where there is one, else the CPU.")
@@ -19,7 +21,7 @@ Pictures = Annotated[
 Split = Annotated[str | None, typer.Option(help="Of an HDF5 file. Default: test.")]
 Digit = Annotated[int | None, typer.Option(min=0, help="The label that conditional models are told.")]
 Png = Annotated[Path, typer.Option("--out", "-o", metavar="FILE.png", help="The picture to write.")]
-Shown = Annotated[int, typer.Option("--count", "-n", min=1, max=10_000, help="Pictures, at most.")]
+Shown = Annotated[int, typer.Option("--count", "-n", min=1, max=MOST_SHOWN, help="Pictures, at most.")]
 
 MODELS = Path("models")
 

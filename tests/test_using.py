@@ -1,9 +1,13 @@
 """The commands that use trained models: what they write, and what they refuse."""
 
+import doctest
 import io
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +16,15 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import Vaepipe
+import typer
+from conftest import ROOT, Vaepipe
 from models import trained
 from PIL import Image
 from test_pictures import draw, noise, png
 from typer.testing import CliRunner
 
-from pipeline import cli, measures, store
+from pipeline import cli, cli_models, measures, store
+from pipeline.data import pictures
 from pipeline.errors import PipelineError
 from pipeline.using import coding, grids, latentfile, reading
 from vae import load
@@ -514,3 +520,44 @@ def test_a_file_too_large_for_a_picture(place: Path) -> None:
     assert refused("encode", "sparse.png", *Z).startswith(
         "sparse.png: 1,073,741,825 bytes; expected a picture"
     )
+
+
+# What the documentation says
+
+
+def readme() -> list[str]:
+    """The indented blocks of the README's section."""
+    [section] = re.findall(
+        r"^## Use the trained models\n(.+?)^## ", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    return [textwrap.dedent(block) for block in re.findall(r"(?:^    .+\n)+", section, re.MULTILINE)]
+
+
+def test_the_readmes_commands_and_its_session(workspace: Path, crops: Crops) -> None:
+    images = crops[0][:100]
+    trained(Path("models"), images[:40], latent=20, hidden=(8,))
+    Path("data").mkdir()
+    with store.create(Path("data/svhn.h5")) as file:
+        file.create("test", images.shape, None)[:] = images
+    for name in ("photos/1.png", "a.png", "b.png"):
+        draw(Path(name), noise(40, 40, 3))
+    commands, session = readme()
+    for command in commands.splitlines():
+        name, *arguments = shlex.split(command, comments=True)
+        assert name == "vaepipe"
+        assert run(*arguments)[0] == 0, command
+    test = doctest.DocTestParser().get_doctest(session, {}, "README", "README.md", 0)
+    assert test.examples
+    results = doctest.DocTestRunner(optionflags=doctest.REPORT_NDIFF).run(test)
+    assert results.failed == 0
+
+
+def test_the_page_names_every_option_and_limit() -> None:
+    page = (ROOT / "docs/using.md").read_text()
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    for name in ("encode", "decode", "reconstruct", "sample", "interpolate"):
+        assert f"`vaepipe {name}" in page
+        for option in (each for each in commands[name].params if each.param_type_name == "option"):
+            assert re.search(rf"(?:{'|'.join(option.opts)})[ `]", page), option.name
+    for limit in (pictures.MOST_PIXELS, cli_models.MOST_SHOWN, latentfile.LONGEST):
+        assert f"{limit:,}" in page
