@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-MOST_SHOWN = 10_000  # pictures in a grid
+MOST_SHOWN = 1_000  # pictures in a grid
 
 Models = Annotated[Path, typer.Option("--models", metavar="DIR", help="The trained models.")]
 Device = Annotated[
@@ -41,7 +41,7 @@ def encode(
         raise typer.BadParameter(f"{bits} is neither 16 nor 8", param_hint="--bits")
     from pipeline.using import coding, outputs, reading
 
-    outputs.check_file(out, ".h5", replace=force)
+    outputs.check_file(out, ".h5", images, replace=force)
     model = reading.models(models, device)
     with reading.source(images, model, split) as source:
         done = coding.encode(source, source.told(model, digit), model, bits, out)

@@ -208,6 +208,7 @@ def test_images_that_are_none(separate: Autoencoder, images: Any, said: str) -> 
     ("z", "said"),
     [
         (np.zeros(18), r"z should be \(N, 18\); found \(18,\)"),
+        (np.zeros(()), r"found \(\)"),
         (np.zeros((2, 20)), r"found \(2, 20\)"),
         (np.zeros((2, 18), np.int64), "z should be floating-point; found int64"),
         (np.full((2, 18), np.nan), "z should be finite"),
@@ -245,7 +246,7 @@ def test_what_makes_no_sense(separate: Autoencoder) -> None:
         separate.sample(0)
     with pytest.raises(ValueError, match="steps is 1, but must be at least 2"):
         separate.interpolate(z, z, 1)
-    with pytest.raises(ValueError, match=r"a and b should be \(18,\); found \(18,\) and \(1, 18\)"):
+    with pytest.raises(ValueError, match=r"z should be \(18,\); found \(1, 18\)"):
         separate.interpolate(z, z[None])
 
 

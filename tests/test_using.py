@@ -244,6 +244,7 @@ G = ("-o", "g.png")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("encode", "own.h5", "-o", "own.h5", "--force"), "own.h5: is what is read; name another file"),
         (("encode", "none", *Z), "none: not found; expected pictures, a folder of them, or an HDF5 file"),
         (("encode", "/dev/zero", *Z), "/dev/zero: not a file; expected pictures"),
         (("encode", "empty", *Z), "empty: no pictures; expected .png, .jpg"),

@@ -15,13 +15,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vae import latents
+from vae import arrays, latents
+from vae.arrays import Array, Labels
 from vae.evaluate import BATCH
 from vae.modelfile import load_model
 from vae.stack import State, assemble
@@ -30,9 +30,6 @@ from vae.tensorfile import ModelFileError
 SEPARATE, JOINT = ("red", "green", "blue"), ("rgb",)
 SUFFIX = ".safetensors"
 NUMBERS = 1 << 22  # pixels, of all channels, at a time: large images go in smaller batches
-
-Array = TypeVar("Array", np.ndarray, Tensor)
-Labels = np.ndarray | Tensor | Sequence[int]
 
 
 def load(folder: str | Path, device: str | torch.device | None = None) -> "Autoencoder":
@@ -67,7 +64,7 @@ class Autoencoder:
         """The components' states, alike in size and settings; `load` makes one from files."""
         # Alone, not as a stack: so their numbers are those of `merge`, to the bit on the same machine.
         self._models = {state.component: assemble([state], device).eval() for state in states}
-        self._channels, height, width = states[0].sizes.image
+        _, height, width = states[0].sizes.image
         self.device = device
         self.fingerprint = fingerprint  # hex of a hash over the model files: latents of others do not fit
         self.components = tuple(self._models)
@@ -93,8 +90,8 @@ class Autoencoder:
         Raises:
             ValueError: images or labels of another shape, kind or range than they should be.
         """
-        self._check_images(images)
-        told = self._labels(labels, len(images))
+        arrays.check_images(images, self.image_shape)
+        told = self._told(labels, len(images))
         return self._batches(images, told, self._encoded, (self.latent,))
 
     def decode(self, z: Array, labels: Labels | None = None) -> Array:
@@ -103,13 +100,13 @@ class Autoencoder:
         Raises:
             ValueError: z is not (N, K), floating-point and finite; or the labels are not what they should be.
         """
-        self._check_latents(z)
-        return self._batches(z, self._labels(labels, len(z)), self._decoded, self.image_shape)
+        arrays.check_latents(z, self.latent)
+        return self._batches(z, self._told(labels, len(z)), self._decoded, self.image_shape)
 
     def reconstruct(self, images: Array, labels: Labels | None = None) -> Array:
         """`decode` of `encode`, as `merge` measures it. Raises as they do."""
-        self._check_images(images)
-        told = self._labels(labels, len(images))
+        arrays.check_images(images, self.image_shape)
+        told = self._told(labels, len(images))
         return self._batches(
             images, told, lambda x, y: self._decoded(self._encoded(x, y), y), self.image_shape
         )
@@ -138,14 +135,12 @@ class Autoencoder:
         """
         if steps < 2:
             raise ValueError(f"steps is {steps}, but must be at least 2")
-        if a.shape != (self.latent,) or b.shape != (self.latent,):
-            raise ValueError(f"a and b should be ({self.latent},); found {_shape(a)} and {_shape(b)}")
-        self._check_latents(a[None])
-        self._check_latents(b[None])
-        start, end = _tensor(a, torch.device("cpu")), _tensor(b, torch.device("cpu"))
+        arrays.check_latents(a, self.latent, one=True)
+        arrays.check_latents(b, self.latent, one=True)
+        start, end = arrays.tensor(a, torch.device("cpu")), arrays.tensor(b, torch.device("cpu"))
         way = torch.linspace(0, 1, steps)[:, None]
         images = self.decode((1 - way) * start + way * end, None if label is None else [label] * steps)
-        return _as(images, a)
+        return arrays.like(a, images)
 
     def _encoded(self, x: Tensor, labels: Tensor | None) -> Tensor:
         x = x / 255 if x.dtype == torch.uint8 else x
@@ -159,6 +154,10 @@ class Autoencoder:
         parts = zip(self._models.values(), z.chunk(len(self._models), dim=1), strict=True)
         images = [latents.decode(model, part, labels) for model, part in parts]
         return torch.cat(images, dim=1).reshape(len(z), *self.image_shape)
+
+    def _told(self, labels: Labels | None, count: int) -> Tensor | None:
+        found = arrays.labels(labels, count, self.classes)
+        return None if found is None else found.to(self.device)
 
     @torch.no_grad()  # not inference_mode: what comes out may be put into a graph
     def _batches(
@@ -174,54 +173,16 @@ class Autoencoder:
         for start in range(0, len(given), self.batch):
             rows = slice(start, start + self.batch)
             told = None if labels is None else labels[rows]
-            found[rows] = function(_tensor(given[rows], self.device), told)
-        return _as(found, given)
-
-    def _check_images(self, images: Any) -> None:
-        kind, shape = _kind(images), ", ".join(map(str, self.image_shape))
-        if kind not in ("uint8", "floating"):
-            raise ValueError(
-                f"images should be uint8, 0 to 255, or floating-point, 0 to 1; found {images.dtype}"
-            )
-        if images.ndim != 4 or tuple(images.shape[1:]) != self.image_shape:
-            raise ValueError(f"images should be (N, {shape}); found {_shape(images)}")
-        if kind == "floating" and len(images):
-            least, most = float(images.min()), float(images.max())
-            if not (least >= 0 and most <= 1):  # NaN is neither
-                raise ValueError(
-                    f"floating-point images should be from 0 to 1; found {least:g} to {most:g}; "
-                    "divide bytes by 255"
-                )
-
-    def _check_latents(self, z: Any) -> None:
-        if _kind(z) != "floating":
-            raise ValueError(f"z should be floating-point; found {z.dtype}")
-        if tuple(z.shape) != (len(z), self.latent):
-            raise ValueError(f"z should be (N, {self.latent}); found {_shape(z)}")
-        finite = z.isfinite() if isinstance(z, Tensor) else np.isfinite(z)
-        if not finite.all():
-            raise ValueError("z should be finite; found NaN or infinity")
-
-    def _labels(self, labels: Labels | None, count: int) -> Tensor | None:
-        """As the models are told them, (N,) int64, on their device."""
-        wanted = f"({count},) whole numbers from 0 to {self.classes - 1}"
-        if labels is None:
-            if self.classes:
-                raise ValueError(f"these models are conditional: labels should be {wanted}; found none")
-            return None
-        if not self.classes:
-            raise ValueError("these models are not conditional: they take no labels")
-        array = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-        if array.shape != (count,) or array.dtype.kind not in "iu":
-            raise ValueError(f"labels should be {wanted}; found {_shape(array)} {array.dtype}")
-        if count and not 0 <= array.min() <= array.max() < self.classes:
-            raise ValueError(f"labels should be {wanted}; found {array.min()} to {array.max()}")
-        return torch.from_numpy(array.astype(np.int64)).to(self.device)
+            found[rows] = function(arrays.tensor(given[rows], self.device), told)
+        return arrays.like(given, found)
 
 
 def _files(folder: Path) -> list[Path]:
     """The model files of a folder, in order."""
-    names = [name for name in (*SEPARATE, *JOINT) if (folder / f"{name}{SUFFIX}").exists()]
+    try:
+        names = [name for name in (*SEPARATE, *JOINT) if (folder / f"{name}{SUFFIX}").exists()]
+    except OSError as error:
+        raise ModelFileError(f"{folder}: cannot be read: {error.strerror}") from None
     expected = f"red, green and blue{SUFFIX}, or rgb{SUFFIX}"
     if not names:
         found = "no models in it" if folder.is_dir() else "no such folder"
@@ -252,30 +213,3 @@ def _device(device: str | torch.device | None) -> torch.device:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"device {device} cannot be used here ({reason}); try cpu") from None
     return chosen
-
-
-def _kind(array: Any) -> str:
-    """uint8, floating or other."""
-    if isinstance(array, Tensor):
-        return "floating" if array.is_floating_point() else str(array.dtype).removeprefix("torch.")
-    if isinstance(array, np.ndarray):
-        return "floating" if array.dtype.kind == "f" else str(array.dtype)
-    raise ValueError(f"expected a numpy array or a torch tensor; found {type(array).__name__}")
-
-
-def _tensor(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """uint8 or float32 on the device, sharing no memory with a numpy array, which may be read-only."""
-    if isinstance(array, np.ndarray):
-        array = torch.from_numpy(
-            np.array(array, np.uint8 if array.dtype == np.uint8 else np.float32, order="C")
-        )
-    return array.detach().to(device, torch.uint8 if array.dtype == torch.uint8 else torch.float32)
-
-
-def _as(found: Tensor, like: Array) -> Array:
-    """A tensor as what was given: numpy, or torch where it was."""
-    return cast(Any, found.numpy() if isinstance(like, np.ndarray) else found.to(like.device))
-
-
-def _shape(array: Any) -> str:
-    return str(tuple(array.shape))

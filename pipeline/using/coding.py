@@ -1,7 +1,7 @@
 """`vaepipe encode` and `vaepipe decode`: pictures to a latent file and back."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def encode(source: Source, labels: np.ndarray | None, model: Autoencoder, bits: 
         latentfile.create(path, contents, model.latent) as z,
         bar("encode", len(source), "images") as advance,
     ):
-        for rows, images, told in _batches(source, labels):
+        for rows, images, told in source.batches(labels):
             stored = latentfile.store(model.encode(images, told), steps)
             kept = latentfile.restore(stored, steps)
             if not np.isfinite(kept).all():
@@ -123,19 +123,8 @@ def _steps(source: Source, labels: np.ndarray | None, model: Autoencoder) -> Ste
     """Of 8 bits, for the range of these pictures' latents."""
     least, most = np.full(model.latent, np.inf, np.float32), np.full(model.latent, -np.inf, np.float32)
     with bar("find the latents' range", len(source), "images") as advance:
-        for _, images, told in _batches(source, labels):
+        for _, images, told in source.batches(labels):
             z = model.encode(images, told)
             least, most = np.minimum(least, z.min(0)), np.maximum(most, z.max(0))
             advance(len(images))
     return Steps.between(least, most)
-
-
-def _batches(
-    source: Source, labels: np.ndarray | None
-) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
-    """Rows, their pictures, and what the models are told of them."""
-    start = 0
-    for images in source.blocks():
-        rows = slice(start, start + len(images))
-        yield rows, images, None if labels is None else labels[rows]
-        start = rows.stop

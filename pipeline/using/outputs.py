@@ -9,22 +9,25 @@ from pipeline.data.folder import shown
 from pipeline.errors import PipelineError
 
 
-def check_file(path: Path, suffix: str, *, replace: bool) -> None:
-    """Raise unless a file of that suffix can be put there; over another one only with `replace`."""
+def check_file(path: Path, suffix: str, inputs: Sequence[Path], *, replace: bool) -> None:
+    """Raise unless a file of that suffix can be put there.
+
+    Over another one only where it is to be replaced, and never over one of the inputs.
+    """
     _check_parent(path)
     if path.suffix.lower() != suffix:
         raise PipelineError(f"{shown(path)}: expected a name that ends in {suffix}")
     if path.is_dir():
         raise PipelineError(f"{shown(path)}: a folder; expected the name of a file, ending in {suffix}")
+    if path.exists() and any(each.exists() and path.samefile(each) for each in inputs):
+        raise PipelineError(f"{shown(path)}: is what is read; name another file to write")
     if path.exists() and not replace:
         raise PipelineError(f"{shown(path)}: is there already; --force replaces it")
 
 
 def check_picture(path: Path, inputs: Sequence[Path] = ()) -> None:
-    """Raise unless a PNG can be put there, perhaps over another one, but never over what is read."""
-    check_file(path, ".png", replace=True)
-    if any(path.exists() and each.exists() and path.samefile(each) for each in inputs):
-        raise PipelineError(f"{shown(path)}: is what is read; name another file to write")
+    """Raise unless a PNG can be put there, perhaps over another one."""
+    check_file(path, ".png", inputs, replace=True)
 
 
 def check_folder(path: Path) -> None:

@@ -30,6 +30,14 @@ class Source:
     def __len__(self) -> int:
         return len(self.names)
 
+    def batches(self, labels: np.ndarray | None) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+        """Which pictures, the pictures themselves, and of these labels theirs."""
+        start = 0
+        for images in self.blocks():
+            rows = slice(start, start + len(images))
+            yield rows, images, None if labels is None else labels[rows]
+            start = rows.stop
+
     def told(self, model: Autoencoder, digit: int | None) -> np.ndarray | None:
         """The labels that the models are told, (N,) int64; None where they take none.
 

@@ -12,8 +12,8 @@ from vae.pretrained import Autoencoder
 
 def reconstructions(source: Source, labels: np.ndarray | None, model: Autoencoder, path: Path) -> None:
     """Write pictures, each above its reconstruction."""
-    images = np.concatenate(list(source.blocks()))
-    found = to_bytes(model.reconstruct(images, labels))
+    both = [(images, to_bytes(model.reconstruct(images, told))) for _, images, told in source.batches(labels)]
+    images, found = (np.concatenate(parts) for parts in zip(*both, strict=True))
     columns = grids.columns(len(images), high=2)
     pairs = zip(grids.rows(images, columns), grids.rows(found, columns), strict=True)
     tiles = [row for pair in pairs for row in pair]
@@ -34,7 +34,7 @@ def samples(model: Autoencoder, count: int, seed: int, digit: int | None, path: 
 
 def way(source: Source, labels: np.ndarray | None, model: Autoencoder, steps: int, path: Path) -> None:
     """Write the way from one picture to another in a row: the first, as many steps, the last."""
-    [images] = source.blocks()
+    images = np.concatenate(list(source.blocks()))
     first, last = model.encode(images, labels)
     label = None if labels is None else int(labels[0])
     found = to_bytes(model.interpolate(first, last, steps, label))
