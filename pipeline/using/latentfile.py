@@ -232,4 +232,4 @@ def _cut(name: str) -> bytes:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).strip("'").split()) or type(error).__name__
