@@ -23,6 +23,7 @@ from PIL import Image
 from test_pictures import draw, noise, png
 from typer.testing import CliRunner
 
+from bench import codec
 from pipeline import cli, cli_models, measures, store
 from pipeline.data import pictures
 from pipeline.errors import PipelineError
@@ -521,6 +522,17 @@ def test_a_file_too_large_for_a_picture(place: Path) -> None:
     assert refused("encode", "sparse.png", *Z).startswith(
         "sparse.png: 1,073,741,825 bytes; expected a picture"
     )
+
+
+def test_a_comparison_with_other_codecs(place: Path) -> None:
+    rows = list(codec.rows(Path("models"), Path("png")))
+    assert [row.name for row in rows] == ["PNG", "WebP, quality 0", "latents, 16 bits", "latents, 8 bits"]
+    sizes = [row.size for row in rows]
+    assert sizes[0] == pytest.approx(sum(p.stat().st_size for p in Path("png").iterdir()) / 30, rel=0.1)
+    assert sizes[0] > max(sizes[1:])
+    _, said = run("encode", "png", "-o", "z.h5")
+    assert f"PSNR {rows[2].psnr:.2f} dB" in said
+    assert sizes[2] == Path("z.h5").stat().st_size / 30
 
 
 # What the documentation says
