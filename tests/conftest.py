@@ -1,7 +1,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import models
@@ -43,6 +43,12 @@ def folders(
         "joint": models.trained(top / "joint", images, channels="joint", likelihood="gaussian"),
         "conditional": models.trained(top / "conditional", images, labels),
     }
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    with models.one_thread():
+        yield
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Configurations and first states for tests, each said by what it has other than the paper's."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,17 @@ def start(component: str, sizes: Sizes, config: ModelConfig, seed: int = 0) -> S
     return initial_state(component, noise, sizes, config, seed)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small models on one thread: where cores are busy, several only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def trained(folder: Path, images: np.ndarray, labels: np.ndarray | None = None, **changes: Any) -> Path:
     """Small models of images (N, 3, H, W) uint8, a few epochs old, as `train` leaves them in its folder.
 
@@ -53,6 +66,7 @@ def trained(folder: Path, images: np.ndarray, labels: np.ndarray | None = None, 
         first = initial_state(name, pixels, sizes, config, seed=0)
         told = None if labels is None else torch.from_numpy(labels.astype(np.int64))
         settings = train(epochs=4, batch_size=20, learning_rate=3e-3)
-        *_, last = fit(pixels[None], [first], settings, labels_N=told)
+        with one_thread():
+            *_, last = fit(pixels[None], [first], settings, labels_N=told)
         save_model(folder / f"{name}.safetensors", last.states()[0])
     return folder

@@ -17,6 +17,8 @@ from vae.pretrained import Autoencoder
 from vae.stack import assemble
 from vae.tensorfile import ModelFileError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Crops = tuple[np.ndarray, np.ndarray]
 
 

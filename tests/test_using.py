@@ -30,6 +30,8 @@ from pipeline.errors import PipelineError
 from pipeline.using import coding, grids, latentfile, reading
 from vae import load
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Crops = tuple[np.ndarray, np.ndarray]
 
 
