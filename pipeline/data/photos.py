@@ -80,8 +80,7 @@ def write(file: store.Writer, split: str, path: Path, cut: Cut) -> None:
     for place, digit in enumerate(digits):
         places.setdefault(digit.photo, []).append(place)
     with tempfile.TemporaryFile(dir=layout.IMAGES.parent) as room:
-        shape = (max(len(digits), 1), 3, size, size)
-        images = np.memmap(room, np.uint8, "w+", shape=shape)
+        shape, length = (3, size, size), 3 * size**2
         good = np.zeros(len(digits), bool)
         with bar(f"read {path.name}", path.stat().st_size, "bytes") as advance:
             for photo, cropped in _cropped(path, split, digits, places, size, advance):
@@ -89,18 +88,21 @@ def write(file: store.Writer, split: str, path: Path, cut: Cut) -> None:
                     if isinstance(image, str):
                         left_out.take(photo, image)
                     else:
-                        images[place], good[place] = image, True
+                        room.seek(place * length)
+                        room.write(image.tobytes())
+                        good[place] = True
         for photo, missing in places.items():
             left_out.take(photo, "no such photo", len(missing))
         _report(path, split, left_out, total)
-        kept = np.flatnonzero(good)
+        kept: list[int] = np.flatnonzero(good).tolist()
         labels = np.array([digits[place].label for place in kept], np.uint8)
         note = _note(len(kept), len(boxes), cut, before, after, left_out)
         console.print(f"{split}: {note}", markup=False, soft_wrap=True)
         source = store.Provenance(path.name, path.stat().st_size, files.md5(path), note)
-        dataset = file.create(split, (len(kept), *shape[1:]), labels, source)
-        for start in range(0, len(kept), store.BLOCK):
-            dataset[start : start + store.BLOCK] = images[kept[start : start + store.BLOCK]]
+        dataset = file.create(split, (len(kept), *shape), labels, source)
+        for n, place in enumerate(kept):
+            room.seek(place * length)
+            dataset[n] = np.frombuffer(room.read(length), np.uint8).reshape(shape)
 
 
 def _boxes(path: Path, split: str) -> dict[str, list[Box]]:
