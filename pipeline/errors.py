@@ -14,3 +14,8 @@ class Interrupted(PipelineError):
     """Ctrl-C or SIGTERM, answered; the message says what is kept and how to go on."""
 
     status = 130  # the shells' number for it
+
+
+def shown(name: object) -> str:
+    """A name from a disk, safe to print and to store: one line, no control characters, valid UTF-8."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))

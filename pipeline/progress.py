@@ -20,8 +20,11 @@ from rich.progress import (
 console = Console(stderr=True, highlight=False)
 
 
+Unit = Literal["images", "photos", "bytes", "steps"]
+
+
 @contextmanager
-def bar(title: str, total: int, unit: Literal["images", "bytes", "steps"]) -> Iterator[Callable[[int], None]]:
+def bar(title: str, total: int, unit: Unit) -> Iterator[Callable[[int], None]]:
     """Yield a function that is called with the amount that was done; say so when all is done."""
     amount: list[ProgressColumn] = (
         [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else [MofNCompleteColumn()]

@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pipeline import files, layout
+from pipeline import hdf5, layout
 from pipeline.errors import PipelineError
 
 BLOCK = 4096  # images in memory at a time; 12 MB of RGB crops
@@ -68,7 +68,7 @@ class Writer:
 @contextmanager
 def create(path: Path) -> Iterator[Writer]:
     """A file that appears at `path` when the block ends, and not at all when the block raises."""
-    with files.atomic_file(path) as part, h5py.File(part, "w", libver="v110") as file:
+    with hdf5.created(path) as file:
         yield Writer(file)
 
 

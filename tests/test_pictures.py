@@ -17,8 +17,8 @@ from PIL import Image
 
 from pipeline import layout, params, store
 from pipeline import workspace as workspaces
-from pipeline.data import folder, npzfile, pictures, shares
-from pipeline.errors import PipelineError
+from pipeline.data import npzfile, pictures, shares
+from pipeline.errors import PipelineError, shown
 from pipeline.params import SyntheticConfig
 from pipeline.stages import convert, download, merge, split
 from pipeline.stages.download import Wanted
@@ -460,8 +460,8 @@ def test_the_command_says_it_in_one_line(
 
 
 def test_names_on_a_disk_are_shown_in_one_line() -> None:
-    assert folder.shown("a\n\x1b[31m\udcff") == r"a\n\x1b[31m\udcff"
-    assert folder.shown("Äpfel 林檎") == "Äpfel 林檎"
+    assert shown("a\n\x1b[31m\udcff") == r"a\n\x1b[31m\udcff"
+    assert shown("Äpfel 林檎") == "Äpfel 林檎"
 
 
 # To the report

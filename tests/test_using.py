@@ -576,3 +576,70 @@ def test_the_page_names_every_option_and_limit() -> None:
             assert re.search(rf"(?:{'|'.join(option.opts)})[ `]", page), option.name
     for limit in (pictures.MOST_PIXELS, cli_models.MOST_SHOWN, latentfile.LONGEST):
         assert f"{limit:,}" in page
+
+
+# Disks that are full, and HDF5 from elsewhere
+
+
+@pytest.mark.parametrize("room", [4096, 100_000])
+def test_latents_on_a_full_disk(place: Path, room: int) -> None:
+    with store.create(place / "own.h5") as file:
+        file.create("test", (1500, 3, 32, 32), None)[:] = 0
+    disk = place / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room}", "none", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a file system needs root")
+    try:
+        message = refused("encode", "own.h5", "-o", "disk/z.h5")
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+    assert message == "disk/z.h5: cannot be written: No space left on device; nothing was changed"
+
+
+def _group(file: h5py.File, name: str) -> None:
+    del file[name]
+    file.create_group(name)
+
+
+def _outside(file: h5py.File) -> None:
+    del file["test/labels"]
+    file["test"].create_dataset("labels", (30,), "u1", external="/etc/passwd")
+
+
+def _linked(file: h5py.File) -> None:
+    del file["test"]
+    file["test"] = h5py.ExternalLink("own2.h5", "/test")
+
+
+def _endless(file: h5py.File) -> None:
+    del file["test/images"]
+    file["test"].create_dataset("images", (10**9, 3, 32, 32), "u1", chunks=(1, 3, 32, 32))
+
+
+def _unsized(file: h5py.File) -> None:
+    file["test"].attrs["name"] = "x"
+
+
+def _numbered(file: h5py.File) -> None:
+    file["test"].create_dataset("classes", data=np.arange(10))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda file: _group(file, "test/images"), "expected a dataset images in the file itself"),
+        (lambda file: _group(file, "test/labels"), "expected a dataset labels in the file itself"),
+        (_outside, "/test/labels: its numbers are in other files"),
+        (_linked, "split test is not in the file itself"),
+        (_endless, "1,000,000,000 images in test; expected at most 5,000,000"),
+        (_unsized, "not in the layout of data/svhn.h5"),
+        (_numbered, "not in the layout of data/svhn.h5"),
+    ],
+)
+def test_hdf5_that_is_not_as_ours(place: Path, change: Callable[[h5py.File], None], said: str) -> None:
+    with h5py.File("own.h5", "r+") as file:
+        change(file)
+    message = refused("encode", "own.h5", *Z)
+    assert message.startswith("own.h5: ")
+    assert said in message

@@ -23,7 +23,7 @@ def check_images(images: Any, image_shape: tuple[int, ...]) -> None:
     if images.ndim != 4 or tuple(images.shape[1:]) != image_shape:
         raise ValueError(f"images should be (N, {wanted}); found {shape(images)}")
     if kind == "floating" and len(images):
-        least, most = float(images.min()), float(images.max())
+        least, most = (float(each) for each in (images.min(), images.max()))
         if not (least >= 0 and most <= 1):  # NaN is neither
             raise ValueError(
                 f"floating-point images should be from 0 to 1; found {least:g} to {most:g}; "
@@ -37,9 +37,10 @@ def check_latents(z: Any, latent: int, *, one: bool = False) -> None:
         raise ValueError(f"z should be floating-point; found {z.dtype}")
     if z.ndim != (1 if one else 2) or z.shape[-1] != latent:
         raise ValueError(f"z should be {f'({latent},)' if one else f'(N, {latent})'}; found {shape(z)}")
-    finite = z.isfinite() if isinstance(z, Tensor) else np.isfinite(z)
+    # As float32, which models compute in.
+    finite = z.float().isfinite() if isinstance(z, Tensor) else np.isfinite(_float32(z))
     if not finite.all():
-        raise ValueError("z should be finite; found NaN or infinity")
+        raise ValueError("z should be finite in float32; found NaN or infinity")
 
 
 def labels(given: Labels | None, count: int, classes: int) -> Tensor | None:
@@ -75,6 +76,11 @@ def like(given: Array, found: Tensor) -> Array:
 def shape(array: np.ndarray | Tensor) -> str:
     """As it is written in errors."""
     return str(tuple(array.shape))
+
+
+def _float32(array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
 
 
 def _kind(array: Any) -> str:

@@ -210,6 +210,6 @@ def _device(device: str | torch.device | None) -> torch.device:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()  # of a device that is not there, an error already here
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0][:100]
         raise ValueError(f"device {device} cannot be used here ({reason}); try cpu") from None
     return chosen

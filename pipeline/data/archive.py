@@ -13,13 +13,13 @@ from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.data.folder import shown
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, shown
 
 BOXES = "digitStruct.mat"
 BLOCK = 1 << 20  # bytes
 # Bytes and members far beyond SVHN's, whose larger archive has 0.4 GB, packed, and 33,402 photos.
 MOST_PHOTO, MOST_BOXES, MOST_BYTES, MOST_MEMBERS = 16 << 20, 1 << 30, 32 << 30, 1_000_000
+MOST_HEADER = 1 << 16  # of what precedes a member, such as a long name
 
 Advance = Callable[[int], None]
 REMEDY = "delete it and run `dvc repro -f download`, or mend the source"
@@ -41,7 +41,8 @@ def members(
         file.advance = advance
         with file, GzipFile(fileobj=file) as stream:
             with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Bounded) as archive:
-                for member in archive:
+                while member := archive.next():
+                    archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all
                     count, total = count + 1, total + member.size
                     if count > MOST_MEMBERS or total > MOST_BYTES:
                         raise _Refused(f"holds more than {MOST_MEMBERS:,} files or {MOST_BYTES:,} bytes")
@@ -50,14 +51,18 @@ def members(
                     if content:
                         yield name, content.read()
             # To the end, where gzip's checksum is.
-            while stream.read(BLOCK):
-                pass
+            while block := stream.read(BLOCK):
+                total += len(block)
+                if total > MOST_BYTES:
+                    raise _Refused(f"holds more than {MOST_BYTES:,} bytes")
     except _Refused as reason:
         raise PipelineError(f"{path}: {reason}, which SVHN's archives never do; {REMEDY}") from None
     except FileNotFoundError:
         raise PipelineError(f"{path}: not found; run `dvc repro download` to get it") from None
-    except (EOFError, tarfile.TarError, zlib.error, BadGzipFile) as error:
+    except (EOFError, tarfile.TarError, zlib.error, BadGzipFile, ValueError, RecursionError) as error:
         raise PipelineError(f"{path}: not a whole archive ({error}); {REMEDY}") from None
+    except OSError as error:
+        raise PipelineError(f"{path}: cannot be read: {error.strerror or error}; {REMEDY}") from None
 
 
 class _Refused(Exception):
@@ -70,7 +75,7 @@ class _Bounded(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
         info = super().frombuf(buf, encoding, errors)
-        most = MOST_BOXES if info.type in tarfile.REGULAR_TYPES else BLOCK
+        most = MOST_BOXES if info.type in tarfile.REGULAR_TYPES else MOST_HEADER
         if info.size > most:
             raise _Refused(f"has the member {shown(info.name)} of {info.size:,} bytes")
         return info

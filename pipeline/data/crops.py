@@ -16,7 +16,6 @@ from scipy.ndimage import gaussian_filter1d
 
 from pipeline.data.digitstruct import Box
 
-REACH = 4  # pixels around the window that the resampling filter looks at
 BLUR, FADE = 0.12, 0.06  # of what hides a neighbour, along the edge and away from it; shares of the window
 
 
@@ -84,19 +83,21 @@ def crop(photo: np.ndarray, seen: Area, visible: Area, size: int) -> np.ndarray:
 
     Where it leaves the photo, the photo's edges are replicated; what is not visible is hidden.
     """
-    left, top = floor(seen.left) - REACH, floor(seen.top) - REACH
-    pixels = _part(photo, left, top, ceil(seen.right) + REACH, ceil(seen.bottom) + REACH)
+    # What the filter looks at around the window: two pixels of the crop.
+    reach = ceil(2 * max(1, seen.side / size)) + 1
+    left, top = floor(seen.left) - reach, floor(seen.top) - reach
+    pixels = _part(photo, left, top, ceil(seen.right) + reach, ceil(seen.bottom) + reach)
     soft = pixels.astype(np.float32)
     for axis, start, ends in (
         (1, left, (visible.left, visible.right)),
         (0, top, (visible.top, visible.bottom)),
     ):
-        length = soft.shape[axis]
-        first, last = (min(max(end - start, 0), length) for end in ends)
-        soft = np.moveaxis(soft, axis, 0)
-        _hide(soft[: round(first) + 1][::-1], seen.side)
-        _hide(soft[round(last) - 1 :], seen.side)
-        soft = np.moveaxis(soft, 0, axis)
+        lines = np.moveaxis(soft, axis, 0)
+        # Whole lines, the ones that are partly visible among them.
+        first = floor(min(max(ends[0] - start, 0), len(lines) - 1))
+        last = ceil(min(max(ends[1] - start, first + 1), len(lines)))
+        _hide(lines[: first + 1][::-1], seen.side)
+        _hide(lines[last - 1 :], seen.side)
     picture = Image.fromarray(soft.round().astype(np.uint8))
     box = (seen.left - left, seen.top - top, seen.right - left, seen.bottom - top)
     # Bicubic, as SVHN's own crops are; Pillow widens the filter where the picture becomes smaller.

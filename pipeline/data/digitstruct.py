@@ -14,11 +14,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pipeline.data.folder import shown
-from pipeline.errors import PipelineError
+from pipeline import hdf5
+from pipeline.errors import PipelineError, shown
 
 # Far beyond SVHN's: 33,402 photos, 6 digits in one, names of 9 letters.
-MOST_PHOTOS, MOST_DIGITS, MOST_NAME = 1_000_000, 100, 255
+MOST_PHOTOS, MOST_DIGITS, MOST_NAME = 1_000_000, 20, 255
 DOUBLE = np.dtype("f8")
 
 
@@ -85,9 +85,8 @@ class Struct:
         dataset = h5py.h5r.dereference(reference, self._file.id)
         if not isinstance(dataset, h5py.h5d.DatasetID) or np.prod(dataset.shape) != 1:
             raise _Wrong(f"{where}: not one number where one is expected")
-        plan = dataset.get_create_plist()
-        if plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count():
-            raise _Wrong(f"{where}: its values are in another file")
+        if reason := hdf5.trouble(dataset):
+            raise _Wrong(f"{where}: {reason}")
         value = np.empty(dataset.shape, DOUBLE)
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, value)
         return float(value.item())
@@ -105,23 +104,23 @@ def opened(content: bytes, where: str) -> Iterator[Struct]:
             yield Struct(file)
     except _Wrong as reason:
         raise PipelineError(f"{where}: {reason}; it is not as SVHN's: mend the source") from None
-    # h5py answers a damaged file with whatever it trips over.
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise PipelineError(f"{where}: not a whole MATLAB 7.3 file ({said}); mend the source") from None
+    except hdf5.ANSWERS as error:
+        raise PipelineError(
+            f"{where}: not a whole MATLAB 7.3 file ({hdf5.said(error)}); mend the source"
+        ) from None
 
 
 class _Wrong(Exception):
     """What is not as in SVHN's file."""
 
 
-def _child(group: h5py.Group, name: str, kind: type, where: str = "it") -> Any:
+def _child(group: h5py.Group, name: str, kind: type, where: str = "the file") -> Any:
     """A member of a group. Only a hard one: other links may lead to other files."""
     link = group.get(name, getlink=True)
     if link is None:
-        raise _Wrong(f"{where} has no {name}")
+        raise _Wrong(f"{where}: no {name}")
     if not isinstance(link, h5py.HardLink) or not isinstance(found := group[name], kind):
-        raise _Wrong(f"{where} has a {name} that is no {kind.__name__.lower()} of this file")
+        raise _Wrong(f"{where}: {name} is no {kind.__name__.lower()} of this file")
     return found
 
 
@@ -136,8 +135,8 @@ def _small(dataset: Any, most: int, where: str) -> np.ndarray:
     kind = dataset.dtype if isinstance(dataset, h5py.Dataset) else np.dtype("S")
     if kind.kind not in "fui" and h5py.check_ref_dtype(kind) is not h5py.Reference:
         raise _Wrong(f"{where}: no numbers")
-    if dataset.is_virtual or dataset.external:
-        raise _Wrong(f"{where}: its values are in another file")
+    if reason := hdf5.trouble(dataset.id):
+        raise _Wrong(f"{where}: {reason}")
     if not 1 <= dataset.size <= most:
         raise _Wrong(f"{where}: {dataset.size:,} values; expected 1 to {most:,}")
     return np.asarray(dataset[()])

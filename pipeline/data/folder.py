@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline import layout
 from pipeline.data import shares
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, shown
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 TRAIN, TEST = layout.SPLITS[:2]
@@ -75,9 +75,12 @@ def below(folder: Path) -> list[Path]:
         raise _unreadable(folder, error) from None
 
 
-def shown(path: object) -> str:
-    """A name from a disk, safe to print and to store: one line, no control characters, valid UTF-8."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
+def local(source: str) -> Path:
+    """The path that a source names. One with an unknown user's ~ stays as it is, and is not found."""
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:
+        return Path(source)
 
 
 def _unreadable(folder: Path, error: OSError) -> PipelineError:

@@ -13,9 +13,8 @@ from PIL import Image
 
 from pipeline import files, layout, store
 from pipeline.data import shares
-from pipeline.data.folder import shown
 from pipeline.data.pictures import BLOCK, as_array
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, shown
 from pipeline.params import LEAST_SIDE, MOST_SIDE
 from pipeline.progress import bar
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline import layout
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, shown
 from pipeline.params import Format
 
 BLOCK = 1 << 20  # bytes between two steps of the progress bar
@@ -52,10 +52,10 @@ def copy(source: Path, target: Path, advance: Advance) -> None:
             _copy(reader, writer, advance)
     except FileNotFoundError:
         raise PipelineError(
-            f"{source}: not found; data.source is a folder that must hold {source.name}"
+            f"{shown(source)}: not found; data.source is a folder that must hold {source.name}{_hint(source)}"
         ) from None
     except OSError as error:
-        raise PipelineError(f"{source}: cannot be copied: {error.strerror}") from error
+        raise PipelineError(f"{shown(source)}: cannot be copied: {error.strerror}") from error
 
 
 def link(source: Path, target: Path) -> None:
@@ -69,6 +69,11 @@ def link(source: Path, target: Path) -> None:
 
 def ways_out() -> str:
     return "set data.source to a mirror's URL, to a folder that holds the files, or to synthetic"
+
+
+def _hint(source: Path) -> str:
+    full = source.name in {layout.archive(split).name for split in FULL}
+    return " where data.format is full" if full else ""
 
 
 def _copy(source: BinaryIO, target: BinaryIO, advance: Advance) -> None:

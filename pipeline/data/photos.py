@@ -17,13 +17,12 @@ from PIL import Image
 from pipeline import files, layout, store
 from pipeline.data import archive, crops, digitstruct
 from pipeline.data.digitstruct import Box
-from pipeline.data.folder import shown
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, shown
 from pipeline.params import Neighbours
 from pipeline.progress import bar, console
 
-MOST_PIXELS = 25_000_000  # of a photo; SVHN's largest has 0.5 million
-LARGER = 4  # times the photo that a crop may be
+MOST_PIXELS = 4_000_000  # of a photo, and of what is cropped; SVHN's largest photo has 0.5 million
+FARTHEST, LEAST, LARGEST = 1e5, 0.1, 1e5  # pixels: places and sides of boxes
 THREADS = 8  # at most: each holds one photo in full
 WAITING = 32  # photos read ahead of those that are being cropped
 SHARE = 0.01  # of the digits that may be left out
@@ -116,9 +115,11 @@ def _boxes(path: Path, split: str) -> dict[str, list[Box]]:
     boxes: dict[str, list[Box]] = {}
     with (
         digitstruct.opened(found[1], f"{path}: {archive.BOXES}") as struct,
-        bar(f"read boxes of {path.name}", len(struct), "images") as advance,
+        bar(f"read boxes of {path.name}", len(struct), "photos") as advance,
     ):
         for photo, each in struct:
+            if photo in boxes:
+                raise PipelineError(f"{path}: {archive.BOXES} names {shown(photo)} twice; mend the source")
             boxes[photo] = each
             advance(1)
     return boxes
@@ -147,7 +148,9 @@ def _unusable(box: Box) -> str:
     """Why a box gives no image; empty if it does."""
     if not all(map(isfinite, (box.left, box.top, box.width, box.height))):
         return "a box that is nowhere"
-    if box.width <= 0 or box.height <= 0:
+    if max(abs(box.left), abs(box.top)) > FARTHEST:
+        return f"a box at {box.left:g}, {box.top:g}"
+    if not (min(box.width, box.height) >= LEAST and max(box.width, box.height) <= LARGEST):
         return f"a box of {box.width:g}x{box.height:g} pixels"
     if box.label not in range(1, 11):
         return f"a digit labelled {box.label:g}; expected 1 to 10"
@@ -193,17 +196,17 @@ def _image(photo: np.ndarray, digit: Digit, size: int) -> np.ndarray | str:
     (height, width, _), seen = photo.shape, digit.seen
     if seen.right <= 0 or seen.bottom <= 0 or seen.left >= width or seen.top >= height:
         return f"a box outside its {width}x{height} pixels"
-    if seen.side > LARGER * max(width, height):
+    if seen.side**2 > MOST_PIXELS:
         return f"a box far larger than its {width}x{height} pixels"
     return crops.crop(photo, seen, digit.visible, size)
 
 
 def _report(path: Path, split: str, left_out: LeftOut, total: int) -> None:
     """Say what was left out, and refuse where that is too much."""
-    if not left_out.digits:
+    reasons, listing = left_out.reasons, layout.STATE / f"left-out-{split}.txt"
+    if not reasons:
+        listing.unlink(missing_ok=True)
         return
-    reasons = left_out.reasons
-    listing = layout.STATE / f"left-out-{split}.txt"
     files.write_text(listing, "".join(f"{reason}\n" for reason in reasons))
     named = ", ".join(reasons[:NAMED]) + (", ..." if len(reasons) > NAMED else "")
     said = f"{left_out.digits:,} of {total:,} digits left out: {named}; all are listed in {listing}"

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline import layout, store
-from pipeline.data.folder import Listing, shown
-from pipeline.errors import PipelineError
+from pipeline.data.folder import Listing
+from pipeline.errors import PipelineError, shown
 from pipeline.params import LEAST_SIDE, MOST_SIDE
 from pipeline.progress import bar
 

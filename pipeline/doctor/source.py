@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline import layout
+from pipeline.data.folder import local
 from pipeline.data.official import files_of
 from pipeline.doctor import machine, needs
 from pipeline.doctor.checks import Answer
@@ -29,7 +30,7 @@ def look_for(params: Params) -> list[Answer]:
         return []
     if "://" in source:
         return _on_a_server(source, expected)
-    path = _local(source)
+    path = local(source)
     if _size_of(path) is None:
         return [Answer(path.name, None, trouble="not found, or closed to you")]
     if params.data.format == "cropped" and all(_size_of(path / name) is None for name in names):
@@ -74,7 +75,7 @@ def size(params: Params, answers: Sequence[Answer]) -> needs.Experiment:
     if "://" in data.source:
         raw = sum(known[split].size for split in splits)
         return needs.Experiment(official, side, raw, data.validation, guessed=False)
-    path, raw = _local(data.source), sum(answer.size or 0 for answer in answers)
+    path, raw = local(data.source), sum(answer.size or 0 for answer in answers)
     if data.format == "full":
         # How many digits an archive holds is known once it is read.
         return needs.Experiment(official, side, raw, data.validation, guessed=True)
@@ -108,14 +109,6 @@ def _images_in(path: Path) -> int | None:
 def _files_below(folder: Path) -> int:
     """How many pictures a folder may hold; 0 for a file."""
     return sum(1 for _ in machine.files(folder)) if folder.is_dir() else 0
-
-
-def _local(source: str) -> Path:
-    """The path that a source names. One with an unknown user's ~ stays as it is, and is not found."""
-    try:
-        return Path(source).expanduser()
-    except RuntimeError:
-        return Path(source)
 
 
 def _ask(urls: Sequence[str]) -> list[Answer]:

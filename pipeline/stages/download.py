@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline import files, layout
 from pipeline.data import folder, matfile, npzfile, official, pictures, streets, synthetic, transfer
 from pipeline.data.official import OfficialFile
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, shown
 from pipeline.params import SYNTHETIC, Format, SyntheticConfig
 from pipeline.progress import bar, console
 
@@ -51,42 +51,42 @@ def run(data: Wanted, generated: SyntheticConfig) -> None:
             elif "://" in data.source:
                 _download(known[split], target, data.source)
             else:
-                _copy(target, Path(data.source))
+                _copy(target, folder.local(data.source))
 
 
 def _own_images(source: str) -> Path | None:
     """The folder of pictures or the .npz file that the source names; None where it is SVHN or generated."""
     if source == SYNTHETIC or "://" in source:
         return None
-    path = Path(source).expanduser()
+    path = folder.local(source)
     if not path.exists():
         raise PipelineError(
-            f"{folder.shown(path)}: not found; data.source is {SOURCES}; a relative path is meant from "
-            f"{folder.shown(Path.cwd())}"
+            f"{shown(path)}: not found; data.source is {SOURCES}; a relative path is meant from "
+            f"{shown(Path.cwd())}"
         )
     if path.is_dir():
         if any((path / layout.raw(split).name).exists() for split in layout.SPLITS):
             return None
-        if (path / layout.archive("train").name).exists():
+        if any((path / layout.archive(split).name).exists() for split in layout.SPLITS):
             raise PipelineError(
-                f"{layout.PARAMS}: data.format is cropped, but {folder.shown(path)} holds SVHN's photos of "
+                f"{layout.PARAMS}: data.format is cropped, but {shown(path)} holds SVHN's photos of "
                 "full numbers; set it to full"
             )
         return path
     if path.suffix.lower() != ".npz":
-        raise PipelineError(f"{folder.shown(path)}: a file that is no .npz; data.source is {SOURCES}")
+        raise PipelineError(f"{shown(path)}: a file that is no .npz; data.source is {SOURCES}")
     return path
 
 
 def _write_own(source: Path, data: Wanted) -> None:
     if data.extra:
         raise PipelineError(
-            f"{layout.PARAMS}: data.extra is true, but {folder.shown(source)} has no extra set, as only SVHN "
+            f"{layout.PARAMS}: data.extra is true, but {shown(source)} has no extra set, as only SVHN "
             "has one; set it to false"
         )
     listings = folder.find(source, data.test) if source.is_dir() else {}
     if listings and (others := folder.left_out(source, listings)):
-        named = ", ".join(folder.shown(path) for path in others[:NAMED])
+        named = ", ".join(shown(path) for path in others[:NAMED])
         more = ", ..." if len(others) > NAMED else ""
         console.print(f"left out {len(others):,} other files: {named}{more}", markup=False, soft_wrap=True)
     with files.atomic_directory(layout.RAW) as raw:
@@ -117,10 +117,10 @@ def _download(known: OfficialFile, target: Path, source: str) -> None:
         official.link(kept, target)
 
 
-def _copy(target: Path, folder: Path) -> None:
-    source = folder.expanduser() / target.name
-    if not folder.expanduser().is_dir():
-        raise PipelineError(f"{folder}: not a folder; data.source is {SOURCES}")
+def _copy(target: Path, place: Path) -> None:
+    source = place / target.name
+    if not place.is_dir():
+        raise PipelineError(f"{shown(place)}: not a folder; data.source is {SOURCES}")
     size = source.stat().st_size if source.exists() else 0
-    with bar(f"copy {source}", size, "bytes") as advance:
+    with bar(f"copy {shown(source)}", size, "bytes") as advance:
         official.copy(source, target, advance)

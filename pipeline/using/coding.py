@@ -10,8 +10,7 @@ from PIL import Image
 
 from pipeline import files
 from pipeline.data import folder
-from pipeline.data.folder import shown
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, shown
 from pipeline.progress import bar
 from pipeline.using import latentfile, outputs
 from pipeline.using.latentfile import Contents, Steps

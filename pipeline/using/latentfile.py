@@ -20,16 +20,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pipeline import files
-from pipeline.data.folder import shown
-from pipeline.errors import PipelineError
-from pipeline.using import plain
+from pipeline import hdf5
+from pipeline.errors import PipelineError, shown
 
 FORMAT, VERSION = "vaepipe latents", 1
 PARTS = ("z", "scale", "offset", "labels", "names")
 BLOCK = 4096  # rows in memory at a time
 LONGEST = 255  # bytes of a name: of a longer one, the end is kept
-MOST_UNITS = 1 << 20  # K, of files from elsewhere
+MOST_UNITS, MOST_NAMES = 1 << 20, 1 << 28  # K, and bytes of all names, of files from elsewhere
 REMEDY = "make it again with `vaepipe encode`"
 DAMAGED = f"not a whole latent file; {REMEDY}"
 
@@ -82,7 +80,7 @@ class Contents:
 def create(path: Path, contents: Contents, units: int) -> Iterator[h5py.Dataset]:
     """Yield room for stored latents, (N, units), to fill in blocks; the file is there when the block ends."""
     steps, count = contents.steps, len(contents.names)
-    with files.atomic_file(path) as part, h5py.File(part, "w", libver="v110") as file:
+    with hdf5.created(path) as file:
         kind = np.uint8 if steps else np.float16
         z = file.create_dataset("z", (count, units), kind, track_times=False)
         if steps:
@@ -150,13 +148,12 @@ def read(path: Path) -> Iterator[LatentFile]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise PipelineError(f"{shown(path)}: {DAMAGED} ({_line(error)})") from None
+        raise PipelineError(f"{shown(path)}: {DAMAGED} ({hdf5.said(error)})") from None
     with file:
         try:
             found = _checked(path, file)
-        # What h5py answers a damaged file with, or one that was made to harm.
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
-            raise PipelineError(f"{shown(path)}: {DAMAGED} ({_line(error)})") from None
+        except hdf5.ANSWERS as error:
+            raise PipelineError(f"{shown(path)}: {DAMAGED} ({hdf5.said(error)})") from None
         yield found
 
 
@@ -175,8 +172,9 @@ def _checked(path: Path, file: h5py.File) -> LatentFile:
         parts |= {name: _member(path, file, name, np.float32, (units,)) for name in ("scale", "offset")}
     if file.get("labels", getlink=True):
         parts["labels"] = _member(path, file, "labels", np.uint16, (count,))
-    names = parts["names"] = plain.member(path, file, "names")
-    if names.shape != (count,) or names.dtype.kind != "S" or names.dtype.itemsize > LONGEST:
+    names = parts["names"] = hdf5.member(path, file, "names")
+    length = names.dtype.itemsize
+    if names.shape != (count,) or names.dtype.kind != "S" or length > LONGEST or count * length > MOST_NAMES:
         raise ValueError(f"names are {names.shape} {names.dtype}")
     image = file.attrs.get_id("image")
     if image.shape != (3,) or image.dtype.kind != "i":
@@ -197,7 +195,7 @@ def _member(
     path: Path, file: h5py.File, name: str, dtype: Any, shape: tuple[int, ...] | None = None
 ) -> h5py.Dataset:
     """A dataset of that type, and if it is given of that shape."""
-    dataset = plain.member(path, file, name)
+    dataset = hdf5.member(path, file, name)
     if dataset.dtype != dtype or (shape is not None and dataset.shape != shape):
         raise ValueError(f"{name} is {dataset.shape} {dataset.dtype}")
     return dataset
@@ -229,7 +227,3 @@ def _crc32(parts: Iterable[h5py.Dataset]) -> int:
 def _cut(name: str) -> bytes:
     """A name in UTF-8, of a long one its end."""
     return name.encode()[-LONGEST:].decode(errors="ignore").encode() or b"-"
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).strip("'").split()) or type(error).__name__

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.folder import shown
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, shown
 
 
 def check_file(path: Path, suffix: str, inputs: Sequence[Path], *, replace: bool) -> None:

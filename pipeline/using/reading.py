@@ -1,21 +1,22 @@
 """What a person names on the command line: trained models, and pictures to use them on."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 
-from pipeline import store
+from pipeline import hdf5, layout, store
 from pipeline.data import folder, pictures
-from pipeline.data.folder import shown
-from pipeline.errors import PipelineError
-from pipeline.using import plain
+from pipeline.errors import PipelineError, shown
 from vae.pretrained import Autoencoder, load
+from vae.tensorfile import ModelFileError
 
 HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 MOST_BYTES = 1 << 30  # of a picture's file
+MOST_PICTURES = 5_000_000  # of an HDF5 file
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ def models(place: Path, device: str | None) -> Autoencoder:
     """
     try:
         return load(place, device)
-    except ValueError as error:
+    except ModelFileError as error:
         raise PipelineError(f"{error}; --models names a folder that `vaepipe train` has written") from None
+    except ValueError as error:
+        raise PipelineError(str(error)) from None
 
 
 def check_digit(model: Autoencoder, digit: int) -> int:
@@ -119,11 +122,17 @@ def pair(first: Path, last: Path, model: Autoencoder) -> Source:
 
 @contextmanager
 def _of_split(path: Path, model: Autoencoder, name: str, first: int | None) -> Iterator[Source]:
-    with store.read(path, dimensions=4) as splits:
+    with ExitStack() as stack:
+        try:
+            _check(path)
+            splits = stack.enter_context(store.read(path, dimensions=4))
+        except hdf5.ANSWERS as error:
+            raise PipelineError(
+                f"{shown(path)}: not in the layout of {layout.IMAGES} ({hdf5.said(error)})"
+            ) from None
         if name not in splits:
             raise PipelineError(f"{shown(path)}: no split {name}; found {', '.join(splits)}")
         images, labels = splits[name].images, splits[name].labels
-        plain.check(path, images)
         if images.shape[1:] != model.image_shape:
             raise PipelineError(
                 f"{shown(path)}: images are {images.shape[1:]}, but the models' {model.image_shape}; images "
@@ -141,6 +150,24 @@ def _of_split(path: Path, model: Autoencoder, name: str, first: int | None) -> I
             count * int(np.prod(model.image_shape)),
             blocks,
         )
+
+
+def _check(path: Path) -> None:
+    """Raise unless all that `store.read` reads of a file lies in it, and is no more than can be listed."""
+    try:
+        file = h5py.File(path, "r")
+    except OSError:
+        return  # `store.read` says why
+    with file:
+        for name in (name for name in layout.SPLITS if name in file):
+            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+                raise PipelineError(f"{shown(path)}: split {name} is not in the file itself")
+            for part in ("images", "labels", "classes"):
+                if part == "images" or file[name].get(part, getlink=True):
+                    dataset = hdf5.member(path, file[name], part)
+                    if dataset.ndim and len(dataset) > MOST_PICTURES:
+                        found = f"{len(dataset):,} {part} in {name}"
+                        raise PipelineError(f"{shown(path)}: {found}; expected at most {MOST_PICTURES:,}")
 
 
 def _of_files(places: Sequence[Path], model: Autoencoder, first: int | None) -> Source:
