@@ -44,19 +44,22 @@ def bar(*_):
 
 store.BLOCK = 64
 {stage}.bar = bar
-{stage}.run()
+{stage}.run({arguments})
 """
 
 
-@pytest.mark.parametrize(("stage", "out"), [("convert", layout.IMAGES), ("split", layout.channel("red"))])
+@pytest.mark.parametrize(
+    ("stage", "arguments", "out"),
+    [("convert", "32, 0.1, 'hidden'", layout.IMAGES), ("split", "", layout.channel("red"))],
+)
 def test_a_stage_killed_in_the_middle_leaves_nothing_that_looks_whole(
-    raw: Path, stage: str, out: Path
+    raw: Path, stage: str, arguments: str, out: Path
 ) -> None:
     convert.run(*CUT)
     expected = layout.IMAGES.read_bytes()
     if stage == "convert":
         layout.IMAGES.unlink()
-    code = KILLED_AT_THE_FIRST_BLOCK.format(stage=stage)
+    code = KILLED_AT_THE_FIRST_BLOCK.format(stage=stage, arguments=arguments)
     killed = subprocess.run([sys.executable, "-c", code], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert not out.exists()
