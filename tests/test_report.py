@@ -296,6 +296,21 @@ def test_svhns_files_are_told_from_others(tmp_path: Path, content: page.Content)
     assert "<i>" not in html
 
 
+def test_crops_of_full_numbers_say_what_they_are(tmp_path: Path, content: page.Content) -> None:
+    """And what was measured of such crops, which docs/full.md has too."""
+    note = "554 digits of 256 photos; margin 0.1, neighbours hidden"
+    full = {"train": (554, Provenance("train.tar.gz", 12, "f" * 32, note))}
+    page.write(tmp_path / "index.html", replace(content, provenance=full))
+    html = (tmp_path / "index.html").read_text()
+    assert "House numbers, reconstructed" in html
+    assert note in html
+    [measured] = re.findall(r"What that does was measured.*?</p>", html, re.DOTALL)
+    table = (ROOT / "docs/full.md").read_text()
+    figures_there = re.findall(r"\d+\.\d+", measured)
+    assert len(figures_there) == 6
+    assert all(f"| {figure} " in table for figure in figures_there)
+
+
 @pytest.mark.parametrize(("width", "columns", "scale"), [(8, 8, 8), (32, 8, 2), (48, 8, 2), (256, 2, 1)])
 def test_rows_hold_what_a_page_has_room_for(width: int, columns: int, scale: int) -> None:
     images = np.zeros((5, 3, 8, width), np.uint8)
