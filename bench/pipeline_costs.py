@@ -34,7 +34,7 @@ def measure(folder: Path, rounds: int) -> list[Cost]:
     for _ in range(rounds):
         cost, said = _run(folder, "vaepipe", "train")
         trainings.append(cost.seconds - _epoch(folder, said))
-        shutil.rmtree(folder / layout.RUNS)
+        shutil.rmtree(folder / layout.runs())
     costs.append(Cost("vaepipe train, all but the epoch", statistics.median(trainings), cost.memory))
     costs.append(_run(folder, "vaepipe", "merge")[0])
     # As if DVC itself had run the stages.

@@ -133,7 +133,7 @@ def under_tune() -> float:
     failed = study.train(pictures.plan(SIX), pictures, Machines())
     if failed:
         raise SystemExit(f"trials failed: {failed}")
-    for path in layout.TRIALS.glob("*.safetensors"):
+    for path in layout.trials().glob("*.safetensors"):
         path.unlink()  # the next round's are to be trained
     return seconds
 

@@ -169,10 +169,10 @@ def runs(
 
     from pipeline import catalogue, layout, params
 
-    place = storage or str(layout.RUNS.absolute())
+    place = storage or str(layout.runs().absolute())
     found = catalogue.find(place)
     if not found:
-        typer.echo(f"no runs in {storage or layout.RUNS}")
+        typer.echo(f"no runs in {storage or layout.runs()}")
         return
     Console(highlight=False).print(catalogue.table(found, params.read()))
     if prune and (removable := catalogue.removable(found)):

@@ -23,16 +23,48 @@ RECONSTRUCTIONS = Path("reconstructions/test.h5")
 REPORT = Path("report/index.html")
 STUDIES = Path("studies")  # a folder a study, and a page of all
 
-# Not outs of any stage: what has to survive DVC's deleting them. Ignored by git and DVC.
+# Not outs of any stage: what has to survive DVC's deleting them. Ignored by git and DVC; see `state`.
 STATE = Path(".vaepipe")
-DOWNLOADS = STATE / "downloads"  # verified files, and partial ones
-RUNS = STATE / "runs"  # checkpoints and timings, by run
-TRIALS = STATE / "trials"  # what the trials of studies found, and checkpoints of unfinished ones
-SEARCHES = STATE / "searches"  # what searches tried
+# Below a workspace: where DVC runs experiments of --temp and --queue, in copies that it deletes afterwards.
+EXPERIMENTS = (".dvc", "tmp", "exps")
 
 SPLITS = ("train", "test", "extra")
 COLOURS = ("red", "green", "blue")  # in the order of the image's channels
 JOINT = "rgb"
+
+
+def home() -> Path:
+    """The workspace that what is kept belongs to: this one, or the one whose experiment runs in this copy."""
+    here = Path.cwd()
+    for folder in here.parents:
+        if folder.parts[-3:] == EXPERIMENTS:
+            # Where .dvc is in a subfolder of the git repository, the copy has that subfolder too.
+            return folder.parents[2]
+    return Path()
+
+
+def state() -> Path:
+    return home() / STATE
+
+
+def downloads() -> Path:
+    """Verified files, and partial ones."""
+    return state() / "downloads"
+
+
+def runs() -> Path:
+    """Checkpoints and timings, by run."""
+    return state() / "runs"
+
+
+def trials() -> Path:
+    """What the trials of studies found, and checkpoints of unfinished ones."""
+    return state() / "trials"
+
+
+def searches() -> Path:
+    """What searches tried."""
+    return state() / "searches"
 
 
 def raw(split: str) -> Path:

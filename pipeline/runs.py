@@ -69,5 +69,5 @@ def hold(name: str) -> Iterator[None]:
             f"run {name} is being trained by {holder}; wait for it, or end it and run the command again"
         )
 
-    with locks.hold(layout.RUNS / name, refuse):
+    with locks.hold(layout.runs() / name, refuse):
         yield

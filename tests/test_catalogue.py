@@ -23,7 +23,7 @@ READ = params.read(ROOT / "params.yaml")
 def two_runs(workspace: Path) -> str:
     """The storage of a workspace with a finished run, whose models are there, and one that was cut off."""
     workspaces.create(workspace / "w")
-    storage = str(workspace / "w" / layout.RUNS)
+    storage = str(workspace / "w" / layout.runs())
     model = replace(READ.model, latent=10)
     for name, shape, done in (("finished", READ.model, 4), ("cut-off", model, 2)):
         checkpoints = Checkpoints(storage, name, BOTH)

@@ -123,7 +123,7 @@ def test_a_file_that_is_not_the_official_one(workspace: Path, monkeypatch: pytes
     with pytest.raises(PipelineError, match="8 bytes arrived, 9 expected; deleted"):
         download.run(Wanted(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
     assert not layout.RAW.exists()
-    assert [path.name for path in layout.DOWNLOADS.iterdir()] == ["train_32x32.mat.lock"]
+    assert [path.name for path in layout.downloads().iterdir()] == ["train_32x32.mat.lock"]
 
 
 def test_a_verified_download_is_not_fetched_again(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -270,8 +270,8 @@ def test_a_server_is_asked_for_each_file_that_is_not_here(
         train, test = source.look_for(from_source(url))
         assert (train.size, train.expected, train.trouble) == (known, known, "")
         assert test.size != test.expected
-        layout.DOWNLOADS.mkdir(parents=True)
-        with (layout.DOWNLOADS / layout.raw("test").name).open("wb") as file:
+        layout.downloads().mkdir(parents=True)
+        with (layout.downloads() / layout.raw("test").name).open("wb") as file:
             file.truncate(OFFICIAL["test"].size)
         has(checks.source(url, source.look_for(from_source(url))), "ok", "test_32x32.mat (downloaded)")
     assert "refused" in source.look_for(from_source(url))[-1].trouble

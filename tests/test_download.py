@@ -29,8 +29,8 @@ BODY = random.Random(0).randbytes(100_000)
 HALF = len(BODY) // 2
 KNOWN = official.OfficialFile(len(BODY), hashlib.md5(BODY).hexdigest(), images=1)
 NAME = "train_32x32.mat"
-KEPT = layout.DOWNLOADS / NAME
-PART = layout.DOWNLOADS / f"{NAME}.part"
+KEPT = layout.downloads() / NAME
+PART = layout.downloads() / f"{NAME}.part"
 WAYS_OUT = "; set data.source to a mirror's URL, to a folder that holds the files, or to synthetic"
 
 Answer = Callable[["Handler"], None]
@@ -188,7 +188,7 @@ def get(source: str) -> None:
 def succeeds(server: Server) -> None:
     get(server.url)
     assert layout.raw("train").read_bytes() == BODY
-    assert {path.name for path in layout.DOWNLOADS.iterdir()} == {NAME, f"{NAME}.lock"}
+    assert {path.name for path in layout.downloads().iterdir()} == {NAME, f"{NAME}.lock"}
 
 
 def fails(source: str) -> str:
@@ -579,11 +579,11 @@ def test_a_disk_that_is_full_from_the_start(server: Server) -> None:
 def test_a_state_folder_that_cannot_be_written(server: Server) -> None:
     layout.STATE.write_text("a file where the folder should be")
     said = fails(server.url)
-    assert said.startswith(f"{layout.DOWNLOADS}: cannot be written: Not a directory")
+    assert said.startswith(f"{layout.downloads()}: cannot be written: Not a directory")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_state_folder_without_permission(server: Server) -> None:
-    layout.DOWNLOADS.mkdir(parents=True)
-    layout.DOWNLOADS.chmod(0o500)
-    assert fails(server.url).startswith(f"{layout.DOWNLOADS}: cannot be written: Permission denied")
+    layout.downloads().mkdir(parents=True)
+    layout.downloads().chmod(0o500)
+    assert fails(server.url).startswith(f"{layout.downloads()}: cannot be written: Permission denied")

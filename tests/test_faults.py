@@ -173,7 +173,7 @@ def test_fewer_images_than_a_batch(merged: Path) -> None:
     config = replace(read.train, batch_size=500)
     with pytest.raises(PipelineError, match=r"train.batch_size is 500, more than the 200 training images"):
         train_stage.run(0.0, read.model, config, train_stage.Machines())
-    assert not layout.RUNS.exists()
+    assert not layout.runs().exists()
 
 
 def test_storage_that_cannot_be_written_is_refused_before_ray_starts(merged: Path) -> None:

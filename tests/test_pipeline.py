@@ -111,7 +111,7 @@ def test_the_models_are_those_of_one_process(small: Path) -> None:
 
 def test_the_run_says_which_models_it_made(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(small)
-    [run] = catalogue.find(str(layout.RUNS.absolute()))
+    [run] = catalogue.find(str(layout.runs().absolute()))
     assert (run.epochs, run.asked, run.images, run.made_models) == (3, 3, 540, True)
 
 

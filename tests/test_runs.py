@@ -160,3 +160,15 @@ def test_storage_that_cannot_be_used(tmp_path: Path) -> None:
         Checkpoints(str(tmp_path / "file"), "run", ("red",)).mark()
     with pytest.raises(PipelineError, match="--storage nowhere://x: cannot be used"):
         Checkpoints("nowhere://x", "run", ("red",))
+
+
+def test_what_is_kept_belongs_to_the_workspace_that_an_experiment_was_started_from(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`dvc exp run --temp` and DVC's queue run in copies that are deleted; the second has .dvc in a subfolder."""
+    assert layout.runs() == Path(".vaepipe/runs")
+    for copy in (workspace / ".dvc/tmp/exps/tmpabc", workspace / ".dvc/tmp/exps/tmpabc/sub"):
+        copy.mkdir(parents=True)
+        monkeypatch.chdir(copy)
+        assert layout.runs() == workspace / ".vaepipe/runs"
+        assert layout.downloads().is_relative_to(workspace / ".vaepipe")

@@ -52,8 +52,8 @@ def test_a_line_that_a_kill_cut_off_is_left_out(workspace: Path) -> None:
 
 
 def test_a_damaged_line_is_named(workspace: Path) -> None:
-    layout.SEARCHES.mkdir(parents=True)
-    (layout.SEARCHES / "key.jsonl").write_text("{}\n")
+    layout.searches().mkdir(parents=True)
+    (layout.searches() / "key.jsonl").write_text("{}\n")
     with pytest.raises(PipelineError, match=r"key.jsonl: line 1 is damaged; delete it, or the file"):
         Journal("key")
 

@@ -65,7 +65,7 @@ def summary(name: str) -> dict[str, Any]:
 
 def times() -> dict[str, int]:
     """When each result was written."""
-    return {path.name: path.stat().st_mtime_ns for path in layout.TRIALS.glob("*.safetensors")}
+    return {path.name: path.stat().st_mtime_ns for path in layout.trials().glob("*.safetensors")}
 
 
 def dvc(*arguments: str) -> str:
@@ -161,7 +161,7 @@ def epochs(of: Path | None = None) -> list[int]:
 
 
 def checkpoints() -> list[Path]:
-    return list(layout.TRIALS.glob("*/epoch-*"))
+    return list(layout.trials().glob("*/epoch-*"))
 
 
 def test_a_killed_driver_and_a_killed_trial_lose_nothing(prepared: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_search_from_kill_to_apply(prepared: Path, vaepipe: Vaepipe) -> None:
     first.send_signal(signal.SIGKILL)
     first.communicate()
     before = times()
-    [journal] = layout.SEARCHES.glob("*.jsonl")
+    [journal] = layout.searches().glob("*.jsonl")
     tried = [json.loads(line)["setting"] for line in journal.read_text().splitlines()]
 
     done = vaepipe("tune", "--apply")

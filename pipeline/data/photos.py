@@ -203,7 +203,7 @@ def _image(photo: np.ndarray, digit: Digit, size: int) -> np.ndarray | str:
 
 def _report(path: Path, split: str, left_out: LeftOut, total: int) -> None:
     """Say what was left out, and refuse where that is too much."""
-    reasons, listing = left_out.reasons, layout.STATE / f"left-out-{split}.txt"
+    reasons, listing = left_out.reasons, layout.state() / f"left-out-{split}.txt"
     if not reasons:
         listing.unlink(missing_ok=True)
         return

@@ -42,7 +42,7 @@ def look_for(params: Params) -> list[Answer]:
 
 
 def _on_a_server(source: str, expected: Mapping[str, int]) -> list[Answer]:
-    kept = [name for name in expected if _size_of(layout.DOWNLOADS / name) == expected[name]]
+    kept = [name for name in expected if _size_of(layout.downloads() / name) == expected[name]]
     urls = [f"{source.rstrip('/')}/{name}" for name in expected if name not in kept]
     asked = _ask(urls) if urls else []
     here = [Answer(f"{name} (downloaded)", expected[name]) for name in kept]

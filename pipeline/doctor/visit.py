@@ -124,7 +124,7 @@ def _place(inside: bool) -> list[Finding]:
 def _disks(parts: dict[str, int], inside: bool) -> list[Finding]:
     """The workspace's disk, and that of DVC's cache where it is another."""
     here, outs = Path.cwd(), sum(size for name, size in parts.items() if name != "checkpoints")
-    paths = (layout.IMAGES.parent, layout.MODELS, layout.RECONSTRUCTIONS.parent, layout.RUNS)
+    paths = (layout.IMAGES.parent, layout.MODELS, layout.RECONSTRUCTIONS.parent, layout.runs())
     there = min(machine.occupied(paths), sum(parts.values()))
     folder, kinds = machine.cache(machine.dvc_folder() or here / ".dvc")
     elsewhere = machine.device(folder) != machine.device(here)

@@ -109,7 +109,7 @@ def _generate(split: str, target: Path, config: SyntheticConfig, kind: Format) -
 
 def _download(known: OfficialFile, target: Path, source: str) -> None:
     # DVC deletes data/raw before each run of this stage, so verified files are kept elsewhere.
-    kept = layout.DOWNLOADS / target.name
+    kept = layout.downloads() / target.name
     with transfer.hold(kept):
         if not transfer.is_whole(kept, known):
             with bar(f"download {target.name}", known.size, "bytes") as advance:

@@ -53,7 +53,7 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Mac
     splits = {"train": training} | ({"validation": held_out} if len(held_out) else {})
     floors = _floors(splits, model)
     name = runs.run_hash(training, held_out, model, train)
-    storage = machines.storage or str(layout.RUNS.absolute())
+    storage = machines.storage or str(layout.runs().absolute())
     with runs.hold(name):
         checkpoints = _choose(storage, name, components, train.epochs)
         checkpoints.describe(
@@ -129,13 +129,19 @@ def _fit(
             with TrainingView(checkpoints.run, request, train.epochs, machines.max_failures) as view:
                 gang.train(job, request, machines.max_failures, view.show, session)
         except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted: run {checkpoints.run} keeps its checkpoint of epoch {checkpoints.latest()}; "
-                "the same command goes on from there"
-            ) from None
+            raise Interrupted(_interrupted(checkpoints)) from None
     seconds = round(time.monotonic() - started, 1)
-    folder = layout.RUNS / checkpoints.run
+    folder = layout.runs() / checkpoints.run
     files.write_json(folder / "timing.json", {"seconds": seconds, "placement": str(request.plan)})
+
+
+def _interrupted(checkpoints: Checkpoints) -> str:
+    run, epoch = checkpoints.run, checkpoints.latest()
+    if not epoch:
+        return f"interrupted: run {run} has no checkpoint yet; the same command starts it anew"
+    return (
+        f"interrupted: run {run} keeps its checkpoint of epoch {epoch}; the same command goes on from there"
+    )
 
 
 @contextmanager

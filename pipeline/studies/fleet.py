@@ -45,7 +45,7 @@ class Machines:
 
     def checkpoints(self) -> str:
         """Where trials keep them."""
-        return f"{self.storage.rstrip('/')}/{TRIALS}" if self.storage else str(layout.TRIALS.absolute())
+        return f"{self.storage.rstrip('/')}/{TRIALS}" if self.storage else str(layout.trials().absolute())
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def hold() -> Iterator[None]:
             f"trials of this workspace are being run by {holder}; wait for it, or end it, and run this again"
         )
 
-    with locks.hold(layout.TRIALS / "all", refuse):
+    with locks.hold(layout.trials() / "all", refuse):
         yield
 
 

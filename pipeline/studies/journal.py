@@ -38,7 +38,7 @@ class Journal:
         Raises:
             PipelineError: a line in the middle is damaged.
         """
-        self.path = layout.SEARCHES / f"{key}.jsonl"
+        self.path = layout.searches() / f"{key}.jsonl"
         self.tried: dict[str, Tried] = {}  # by setting, in the order in which they were started
         if self.path.exists():
             whole = self._cut()

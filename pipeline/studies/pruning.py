@@ -26,9 +26,9 @@ def unasked(found: Declared) -> list[Path]:
         explored = Explored(search, base, data)
         journals.add(explored.journal.path)
         wanted |= {explored.trial(tried.setting).fit for tried in explored.journal.tried.values()}
-    trials = [*layout.TRIALS.glob("*.safetensors"), *(p for p in layout.TRIALS.glob("*") if p.is_dir())]
+    trials = [*layout.trials().glob("*.safetensors"), *(p for p in layout.trials().glob("*") if p.is_dir())]
     leftover = [p for p in trials if p.name.split("-")[0].split(".")[0] not in wanted]
-    return sorted(leftover) + sorted(set(layout.SEARCHES.glob("*.jsonl")) - journals)
+    return sorted(leftover) + sorted(set(layout.searches().glob("*.jsonl")) - journals)
 
 
 def size(path: Path) -> int:

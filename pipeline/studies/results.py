@@ -33,12 +33,12 @@ class Result:
 
 
 def path(fit: str, epochs: int) -> Path:
-    return layout.TRIALS / f"{fit}-{epochs:06}.safetensors"
+    return layout.trials() / f"{fit}-{epochs:06}.safetensors"
 
 
 def of_epochs(epochs: int) -> list[Path]:
     """The files of all results after so many epochs."""
-    return sorted(layout.TRIALS.glob(f"*-{epochs:06}.safetensors"))
+    return sorted(layout.trials().glob(f"*-{epochs:06}.safetensors"))
 
 
 def fit(path: Path) -> str:
