@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Fit variational auto-encoders to street-view house numbers, reproducibly. `dvc repro` runs the "
-    "six stages in order; each is also a command of its own.",
+    "stages in order; each is also a command of its own.",
 )
 
 STAGES = "Stages, in the order in which dvc repro runs them"
@@ -49,42 +49,58 @@ def main() -> None:
 
 
 @app.command(rich_help_panel=STAGES)
+def prepare() -> None:
+    """See that nothing of yours is in the way of what stages write; note which code they run."""
+    from pipeline import params
+    from pipeline.stages import prepare as stage
+
+    stage.run(params.read().data.source)
+
+
+@app.command(rich_help_panel=STAGES)
 def download() -> None:
     """Get the images: SVHN's files, generated house numbers, or your own pictures."""
-    from pipeline import params
+    from pipeline import guard, params
     from pipeline.stages import download as stage
 
-    read = params.read()
-    data = stage.Wanted(read.data.source, read.data.format, read.data.extra, read.data.size, read.data.test)
-    stage.run(data, read.synthetic)
+    with guard.stage("download"):
+        read = params.read()
+        data = stage.Wanted(
+            read.data.source, read.data.format, read.data.extra, read.data.size, read.data.test
+        )
+        stage.run(data, read.synthetic)
 
 
 @app.command(rich_help_panel=STAGES)
 def convert() -> None:
     """Convert the source's files to one HDF5 file; crop the digits of full numbers."""
-    from pipeline import params
+    from pipeline import guard, params
     from pipeline.stages import convert as stage
 
-    read = params.read()
-    stage.run(read.data.size, read.data.margin, read.data.neighbours)
+    with guard.stage("convert"):
+        read = params.read()
+        stage.run(read.data.size, read.data.margin, read.data.neighbours)
 
 
 @app.command(rich_help_panel=STAGES)
 def split() -> None:
     """Split the images into one HDF5 file a colour channel."""
+    from pipeline import guard
     from pipeline.stages import split as stage
 
-    stage.run()
+    with guard.stage("split"):
+        stage.run()
 
 
 @app.command(rich_help_panel=STAGES)
 def judge() -> None:
     """Train a classifier that reads a conditional model's samples; nothing to do for other models."""
-    from pipeline import params
+    from pipeline import guard, params
     from pipeline.stages import judge as stage
 
-    read = params.read()
-    stage.run(read.model.conditional, read.data.validation, read.train.seed)
+    with guard.stage("judge"):
+        read = params.read()
+        stage.run(read.model.conditional, read.data.validation, read.train.seed)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -101,22 +117,24 @@ def train(
 ) -> None:
     """Fit the components' models on the machines that there are. They do not change the answer."""
     ranks_with_gpu = options.gpus(gpus)
-    from pipeline import params
+    from pipeline import guard, params
     from pipeline.stages import train as stage
 
-    read = params.read()
     machines = stage.Machines(ranks_with_gpu, workers, storage, address, max_failures, checkpoint_seconds)
-    stage.run(read.data.validation, read.model, read.train, machines)
+    with guard.stage("train"):
+        read = params.read()
+        stage.run(read.data.validation, read.model, read.train, machines)
 
 
 @app.command(rich_help_panel=STAGES)
 def merge() -> None:
     """Reconstruct the test images, merge the channels, write the metrics and the report."""
-    from pipeline import params
+    from pipeline import guard, params
     from pipeline.stages import merge as stage
 
-    read = params.read()
-    stage.run(read)
+    with guard.stage("merge"):
+        read = params.read()
+        stage.run(read)
 
 
 for command in (cli_studies.study, cli_studies.studies, cli_studies.tune):
@@ -134,11 +152,20 @@ for use in (
 
 @app.command(rich_help_panel=WORKSPACES)
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is empty or does not exist.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="A folder that is new or empty, or a workspace to be mended."),
+    ],
 ) -> None:
-    """Make a workspace: a folder anywhere on the disk in which dvc repro runs."""
-    from pipeline import workspace
+    """Make a workspace, a folder anywhere on the disk in which dvc repro runs; or mend one."""
+    from pipeline import repair, workspace
 
+    if workspace.is_workspace(folder):
+        mended = repair.mend(folder)
+        for line in mended:
+            typer.echo(f"mended: {line}")
+        typer.echo(f"{folder} {'is ready' if mended else 'was ready; nothing was changed'}")
+        return
     workspace.create(folder)
     typer.echo(f"{folder} is ready: cd {folder} && dvc repro")
 
@@ -208,8 +235,11 @@ def preset_show(name: str) -> None:
 @presets.command("apply")
 def preset_apply(name: str) -> None:
     """Write a preset into params.yaml: the model and how it is trained. Data, seed and precision stay."""
+    from pipeline import guard
     from pipeline import presets as shelf
 
+    shelf.find(name)
+    guard.check_idle()
     changed = shelf.apply(name)
     typer.echo(f"params.yaml: {', '.join(changed) or 'nothing changed'}")
 

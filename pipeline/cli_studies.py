@@ -25,9 +25,11 @@ Threads = Annotated[int, typer.Option(envvar="VAEPIPE_THREADS", min=1, help="CPU
 
 
 def study(
+    context: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME...")] = None,
     every: Annotated[bool, typer.Option("--all", help="Run all that studies.yaml declares.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Also run a study of more than 1,000 trials.")] = False,
+    dvc: Annotated[bool, typer.Option("--dvc", help="Run it as a stage, of which DVC keeps track.")] = False,
     gpus: options.Gpus = "auto",
     per_gpu: PerGpu = 2,
     workers: Workers = None,
@@ -43,16 +45,36 @@ def study(
     an interrupted study goes on by the same command.
     """
     chosen = options.gpus(gpus)
+    from pipeline import guard
     from pipeline.studies import declared
 
     if bool(names) == every:
         raise typer.BadParameter("name studies, or give --all; `vaepipe studies` lists them")
-    wanted, noise = declared.check(names or list(declared.read().studies), yes=yes)
+    found = declared.read()
+    asked = list(dict.fromkeys(names or found.studies))
+    declared.check(asked, yes=yes)
+    if dvc:
+        from pipeline.studies import stages
+
+        stages.run(asked, found, **_variables(context))
+        return
     from pipeline.studies import study as runner
     from pipeline.studies.fleet import Machines
 
     machines = Machines(chosen, per_gpu, workers, threads, storage, address, max_failures, checkpoint_seconds)
-    runner.run(wanted, noise, machines)
+    with guard.command("study", guard.trials(*(f"studies.{name}" for name in (*asked, found.noise.name)))):
+        wanted, noise = declared.check(asked, yes=yes)
+        runner.run(wanted, noise, machines)
+
+
+def _variables(context: typer.Context) -> dict[str, str]:
+    """The options of a command that stand for environment variables, as those."""
+    given = {}
+    for option in context.command.params:
+        value, names = context.params.get(str(option.name)), option.envvar
+        if value is not None and names:
+            given[names if isinstance(names, str) else names[0]] = str(value)
+    return given
 
 
 def studies(
@@ -114,11 +136,19 @@ def tune(
 ) -> None:
     """Search for better parameters, judged on the validation images; bad trials are stopped early."""
     chosen = options.gpus(gpus)
+    from pipeline import guard
     from pipeline.studies import declared
 
-    wanted = declared.check_search(name, trials)
+    if apply:
+        guard.check_idle()
+    declared.check_search(name, trials)
     from pipeline.studies import search as runner
     from pipeline.studies.fleet import Machines
 
     machines = Machines(chosen, per_gpu, workers, threads, storage, address, max_failures, checkpoint_seconds)
-    runner.run(wanted, machines, apply=apply)
+    with guard.command("tune", guard.trials(f"searches.{name}")):
+        best = runner.run(declared.check_search(name, trials), machines)
+    if apply:
+        # The search itself is found again at once, should something run now.
+        guard.check_idle()
+        runner.apply(best)

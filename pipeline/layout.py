@@ -9,15 +9,19 @@ DVC_YAML = Path("dvc.yaml")
 PARAMS = Path("params.yaml")
 STUDIES_YAML = Path("studies.yaml")
 
+MODULES = Path("modules")  # which code each stage runs
 RAW = Path("data/raw")  # SVHN's files, by their official names, or a user's own images
 OWN = RAW / "images.h5"  # the latter, all splits
+SUMS = RAW / "MD5SUMS"  # of the files beside it, as md5sum writes and checks them
 IMAGES = Path("data/svhn.h5")  # all splits, RGB
 CHANNELS = Path("data/channels")  # one file a colour channel
 JUDGE = Path("judge")
 CLASSIFIER = JUDGE / "classifier.safetensors"  # where the model is conditional
+NO_CLASSIFIER = JUDGE / "none.txt"  # where it is not: DVC warns of empty folders
 MODELS = Path("models")
 TRAIN_METRICS = Path("metrics/train.json")
 TEST_METRICS = Path("metrics/test.json")
+SUMMARY = Path("metrics/summary.json")  # the dozen figures that experiments are compared by
 HISTORY = Path("plots/training.csv")
 RECONSTRUCTIONS = Path("reconstructions/test.h5")
 REPORT = Path("report/index.html")
@@ -93,6 +97,10 @@ def channel(colour: str) -> Path:
 
 def study(name: str) -> Path:
     return STUDIES / name
+
+
+def modules(stage: str) -> Path:
+    return MODULES / f"{stage}.json"
 
 
 def model(component: str) -> Path:

@@ -22,21 +22,40 @@ def hold(path: Path, taken: Callable[[str], None]) -> Iterator[None]:
         PipelineError: the folder of `path` cannot be written.
     """
     lock = FileLock(path.with_name(f"{path.name}.lock"))
-    holder = path.with_name(f"{path.name}.holder")
+    named = path.with_name(f"{path.name}.holder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             # The kernel lets go of the lock when its process ends, however it ends.
             lock.acquire(blocking=False)
         except Timeout:
-            taken(holder.read_text(encoding="utf-8") if holder.exists() else "another process")
+            taken(_name_of_holder(path))
             lock.acquire()
     except OSError as error:
         said = f"{path.parent}: cannot be written: {error.strerror or error}"
         raise PipelineError(f"{said}; mend it and run the command again") from error
     try:
-        files.write_text(holder, f"process {os.getpid()} on {socket.gethostname()}")
+        files.write_text(named, f"process {os.getpid()} on {socket.gethostname()}")
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        named.unlink(missing_ok=True)
         lock.release()
+
+
+def holder(path: Path) -> str | None:
+    """Who holds `path`; None where nobody does."""
+    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    try:
+        with lock.acquire(blocking=False):
+            return None
+    except Timeout:
+        return _name_of_holder(path)
+    except OSError:  # closed to us, so that nobody of ours holds it
+        return None
+
+
+def _name_of_holder(path: Path) -> str:
+    try:
+        return path.with_name(f"{path.name}.holder").read_text(encoding="utf-8")
+    except OSError:  # it has just come, or just gone
+        return "another process"

@@ -1,4 +1,5 @@
-"""The measures of metrics/test.json: of each component's model, of merged pictures, of samples on demand."""
+"""The measures of metrics/test.json: of each component's model, of merged pictures, of samples on demand; and
+the few of them in metrics/summary.json."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,10 +8,12 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from pipeline import files
 from vae import baseline, classifier
 from vae.baseline import Principal
 from vae.evaluate import Measures, bound
 from vae.model import VAE
+from vae.record import Record
 
 BOUND_IMAGES = 1000  # test images, evenly spaced, of the importance-weighted bound
 # Measures of which a picture's is the sum of its components'.
@@ -18,6 +21,10 @@ SUMMED = ("cost", "reconstruction", "kl", "floor", "excess", "iw_cost", "iw_gain
 COUNTED = ("active_units", "parameters")
 # Of which it is their mean: images of different sizes can be compared by them.
 AVERAGED = ("bits_per_dim", "cost_per_pixel", "excess_per_pixel")
+
+# By which experiments are compared, as far as there are any: of merged test pictures, and so few that
+# `dvc exp show` has room for them.
+HEADLINE = ("cost", "excess", "bits_per_dim", "active_units", "mse", "psnr", "ssim", "sample_accuracy")
 
 
 def component(
@@ -120,6 +127,17 @@ def _deviation(pictures: Tensor, labels: Tensor) -> float:
     of_labels = [pictures[labels == label] for label in labels.unique()]
     variances = [each.var(0).mean() for each in of_labels if len(each) > 1]
     return float(torch.stack(variances).mean().sqrt()) if variances else 0.0
+
+
+def summary(merged: Mapping[str, float], history: Sequence[Record]) -> dict[str, float]:
+    """What metrics/summary.json holds: the headline of the test pictures, and the validation images' cost.
+
+    Costs are nats an image, summed over components. merged: as metrics/test.json has it.
+    """
+    found = {name: merged[name] for name in HEADLINE if name in merged}
+    last = max(record.epoch for record in history)
+    costs = [record.cost for record in history if (record.epoch, record.split) == (last, "validation")]
+    return found | ({"val_cost": files.significant(sum(costs))} if costs else {})
 
 
 def evenly(count: int, wanted: int) -> np.ndarray:

@@ -1,31 +1,31 @@
-"""Workspaces: folders in which `dvc repro` runs."""
+"""Workspaces: folders in which `dvc repro` runs. They hold no code: they can be committed, cloned, moved."""
 
-import configparser
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pipeline
-import vae
 from pipeline import files, layout, params
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, shown
 
 # What a workspace is made of, and what the checkout itself is: DVC's stages, parameters and settings.
 TEMPLATE = (
     "dvc.yaml",
     "params.yaml",
     "studies.yaml",
-    "studies/dvc.yaml",
     ".dvcignore",
+    ".dvc/.gitignore",
     ".dvc/config",
     ".dvc/plots/components.json",
 )
+STUDIES_STAGES = layout.STUDIES / "dvc.yaml"
 
 # DVC's outs, and what survives them.
-IGNORED = [
+IGNORED = (
+    "/modules",
     "/data",
     "/judge",
     "/models",
@@ -37,7 +37,8 @@ IGNORED = [
     "/studies/*/plot.svg",
     "/studies/*/pictures.png",
     "/.vaepipe",
-]
+    "/dvc_plots",
+)
 
 # A minute on two cores, and enough to see the models learn.
 DEMO: params.Changes = {
@@ -47,63 +48,90 @@ DEMO: params.Changes = {
 }
 
 
-def create(folder: Path, changes: params.Changes | None = None, *, git: bool | None = None) -> None:
+def create(folder: Path, changes: params.Changes | None = None, *, git: bool = True) -> None:
     """Make a workspace with the default parameters, some of them changed.
 
-    `git` says whether DVC may look for a git repository around it; by default, whether there is one.
+    Where no git repository is around it, it becomes one, since DVC's experiments and comparisons need one;
+    with `git` false, or where there is no git, DVC is told to do without.
 
     Raises:
         PipelineError: the folder holds something already, or cannot be made.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PipelineError(f"{folder}: not an empty folder; name another, or empty it")
-    source = _template()
+    source = template()
     with files.atomic_directory(folder) as part:
         for name in TEMPLATE:
-            target = part / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, target)
-        # DVC watches the modules that a stage uses, through these links.
-        for package in (vae, pipeline):
-            home = Path(str(package.__file__)).resolve().parent
-            (part / home.name).symlink_to(home, target_is_directory=True)
-        (part / ".gitignore").write_text("\n".join(IGNORED) + "\n")
-        if not (_in_git(folder) if git is None else git):
-            _without_git(part / ".dvc/config")
+            _copy(source / name, part / name)
+        files.write_text(part / ".gitignore", "".join(f"{line}\n" for line in IGNORED))
         if changes:
             params.change(part / layout.PARAMS, changes)
+    if not git or not (in_git(folder) or _git_init(folder)):
+        files.write_text(folder / ".dvc/config.local", "[core]\n    no_scm = true\n")
 
 
-def demo(folder: Path) -> Path:
-    """Run the pipeline on generated house numbers in `folder`; return the report's path.
-
-    A workspace that an earlier demo left is gone on with.
-    """
-    if not (folder / layout.DVC_YAML).exists():
-        # Without git: in a checkout the demo is ignored, and DVC refuses to work on what git ignores.
-        create(folder, DEMO, git=False)
-    # DVC calls `vaepipe` by name: let it be the one that this Python belongs to.
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    }
-    if _run([sys.executable, "-m", "dvc", "repro"], folder, environment):
-        raise PipelineError(f"{folder}: dvc repro failed (see above); run `vaepipe demo` again to go on")
-    return folder / layout.REPORT
+def is_workspace(folder: Path) -> bool:
+    """Whether its dvc.yaml is one of vaepipe's."""
+    if not (folder / layout.DVC_YAML).is_file():
+        return False
+    declared = params.load(folder / layout.DVC_YAML)
+    stages = declared.get("stages") if isinstance(declared, dict) else None
+    download = stages.get("download") if isinstance(stages, dict) else None
+    return isinstance(download, dict) and str(download.get("cmd")).startswith("vaepipe ")
 
 
-def _template() -> Path:
+def template() -> Path:
     """The checkout's root, or the copy that an installed package carries."""
     package = Path(str(pipeline.__file__)).resolve().parent
     packed = package / "template"
     return packed if packed.exists() else package.parent
 
 
-def _without_git(config: Path) -> None:
-    parser = configparser.ConfigParser()
-    parser.read(config)
-    parser["core"]["no_scm"] = "true"
-    with config.open("w", encoding="utf-8") as file:
-        parser.write(file)
+def in_git(folder: Path) -> bool:
+    """Whether a git repository is there or around it that does not ignore it, which DVC does not work in."""
+    try:
+        ignored = ["git", "-C", str(folder), "check-ignore", "--quiet", "."]
+        return subprocess.run(ignored, capture_output=True, check=False).returncode == 1
+    except OSError:
+        return False
+
+
+def demo(folder: Path) -> Path:
+    """Run the pipeline on generated house numbers in `folder`; return the report's path.
+
+    A workspace that an earlier demo left is gone on with.
+
+    Raises:
+        PipelineError: the folder holds something else, or the pipeline failed.
+    """
+    if not (folder / layout.DVC_YAML).exists():
+        # Without git: in a checkout the demo is ignored, and DVC refuses to work on what git ignores.
+        create(folder, DEMO, git=False)
+    elif not is_workspace(folder) or params.read(folder / layout.PARAMS).data.source != params.SYNTHETIC:
+        raise PipelineError(f"{shown(folder)}: holds something else than a demo; name another folder")
+    if run_dvc(["repro"], folder):
+        raise PipelineError(f"{folder}: dvc repro failed (see above); run `vaepipe demo` again to go on")
+    return folder / layout.REPORT
+
+
+def run_dvc(arguments: Sequence[str], folder: Path, **variables: str) -> int:
+    """Run DVC in a folder, on this terminal; return its status."""
+    # DVC calls `vaepipe` by name: let it be the one that this Python belongs to.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return _run([sys.executable, "-m", "dvc", *arguments], folder, os.environ | {"PATH": path} | variables)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _git_init(folder: Path) -> bool:
+    try:
+        done = subprocess.run(["git", "init", "--quiet", folder], capture_output=True, check=False)
+        return done.returncode == 0
+    except OSError:  # there is no git
+        return False
 
 
 def _run(command: list[str], folder: Path, environment: Mapping[str, str]) -> int:
@@ -119,7 +147,3 @@ def _run(command: list[str], folder: Path, environment: Mapping[str, str]) -> in
     if interrupted:
         raise KeyboardInterrupt
     return status
-
-
-def _in_git(folder: Path) -> bool:
-    return any((parent / ".git").exists() for parent in folder.resolve().parents)

@@ -410,6 +410,7 @@ def test_a_run_that_gave_up_is_continued(server: Server) -> None:
 @pytest.mark.parametrize("spoilt", [JUNK, bytes(len(BODY))], ids=["size", "MD5"])
 def test_a_kept_file_that_was_spoilt_is_fetched_again(server: Server, spoilt: bytes) -> None:
     succeeds(server)
+    KEPT.unlink()  # it is data/raw's file too
     KEPT.write_bytes(spoilt)
     succeeds(server)
     assert server.asked == [None, None]

@@ -1,19 +1,24 @@
 """dvc.yaml against the code: its paths, the modules and the parameters of each stage."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from imports import ROOT, closure, modules
+from imports import ROOT
+from imports import modules as installed
 from ruamel.yaml import YAML
 
-from pipeline import layout, workspace
+from pipeline import guard, layout, modules, places, workspace
+from pipeline.studies import stages
 
 STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 
 # What each stage's docstring says it reads and writes.
-READS = {
+READS: dict[str, set[Path]] = {
+    "prepare": set(),
     "download": set(),
     "convert": {layout.RAW},
     "split": {layout.IMAGES},
@@ -22,12 +27,13 @@ READS = {
     "merge": {layout.CHANNELS, layout.JUDGE, layout.MODELS, layout.HISTORY},
 }
 WRITES = {
+    "prepare": {layout.MODULES},
     "download": {layout.RAW},
     "convert": {layout.IMAGES},
     "split": {layout.CHANNELS},
     "judge": {layout.JUDGE},
     "train": {layout.MODELS, layout.TRAIN_METRICS, layout.HISTORY},
-    "merge": {layout.RECONSTRUCTIONS.parent, layout.REPORT.parent, layout.TEST_METRICS},
+    "merge": {layout.RECONSTRUCTIONS.parent, layout.REPORT.parent, layout.TEST_METRICS, layout.SUMMARY},
 }
 
 
@@ -36,20 +42,49 @@ def names(entries: list[Any]) -> set[Path]:
 
 
 def test_stages_are_the_commands() -> None:
-    assert list(STAGES) == ["download", "convert", "split", "judge", "train", "merge"]
+    assert list(STAGES) == ["prepare", "download", "convert", "split", "judge", "train", "merge"]
     assert all(stage["cmd"] == f"vaepipe {name}" for name, stage in STAGES.items())
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_deps_are_what_the_stage_reads_and_the_modules_it_loads(name: str) -> None:
-    sources = {
-        modules()[module].relative_to(ROOT)
-        for module in closure(f"pipeline.stages.{name}")
-        if modules()[module].name != "__init__.py"
-    }
-    if Path("pipeline/report/page.py") in sources:
-        sources |= {p.relative_to(ROOT) for p in (ROOT / "pipeline/report").glob("*.html")}
-    assert names(STAGES[name]["deps"]) == READS[name] | sources
+def test_deps_are_what_the_stage_reads_and_the_code_that_it_runs(name: str) -> None:
+    code = {layout.modules(name)} if name in modules.STAGES else set()
+    assert names(STAGES[name].get("deps", [])) == READS[name] | code
+
+
+def test_the_code_of_every_stage_is_written_down() -> None:
+    assert set(modules.STAGES) == (set(STAGES) - {"prepare"}) | {"study"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "uses", "not_its"),
+    [
+        ("download", "pipeline/data/transfer.py", "pipeline/data/photos.py"),
+        ("split", "pipeline/store.py", "vae/model.py"),
+        ("train", "vae/step.py", "vae/pretrained.py"),
+        ("merge", "pipeline/report/template.html", "vae/fit.py"),
+        ("study", "pipeline/studies/index.html", "pipeline/studies/search.py"),
+    ],
+)
+def test_the_code_of_a_stage_is_what_it_loads_and_no_more(stage: str, uses: str, not_its: str) -> None:
+    used = modules.used(stage)
+    assert uses in used
+    assert not_its not in used
+    assert (modules.ROOT / not_its).exists()
+    assert all((modules.ROOT / path).is_file() for path in used)
+
+
+@pytest.mark.parametrize("stage", ["download", "train"])
+def test_what_python_loads_of_ours_with_a_stage_is_among_its_code(stage: str) -> None:
+    """Against what is read from the source, which also finds what is imported later."""
+    code = (
+        f"import {modules.STAGES[stage]}, sys\n"
+        "ours = [module for name, module in sys.modules.items() if name.startswith(('vae.', 'pipeline.'))]\n"
+        "print(*(module.__file__ for module in ours))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {Path(path).relative_to(ROOT).as_posix() for path in shown.stdout.split()}
+    assert {path for path in loaded if not path.endswith("__init__.py")} <= set(modules.used(stage))
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -62,7 +97,7 @@ def test_outs_are_what_the_stage_writes(name: str) -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_touches_just_its_paths_of_layout(name: str) -> None:
     """Each name of `layout` that a stage's module mentions is under a path that dvc.yaml gives it."""
-    source = ast.parse(modules()[f"pipeline.stages.{name}"].read_text())
+    source = ast.parse(installed()[f"pipeline.stages.{name}"].read_text())
     mentioned = {
         node.attr
         for node in ast.walk(source)
@@ -90,6 +125,7 @@ def test_params_are_what_the_command_hands_to_the_stage(name: str) -> None:
         if isinstance(node, ast.FunctionDef) and node.name == name
     ]
     chains = {ast.unparse(n) for n in ast.walk(function) if isinstance(n, ast.Attribute | ast.Name)}
+    chains = {chain.replace("params.read()", "read") for chain in chains}
     read = {chain.removeprefix("read.") for chain in chains if chain.startswith("read.")}
     handed = {key for key in read if not any(other.startswith(f"{key}.") for other in read)}
     if "read" in chains and not handed:  # the whole of it
@@ -97,25 +133,25 @@ def test_params_are_what_the_command_hands_to_the_stage(name: str) -> None:
     assert set(STAGES[name].get("params", [])) == handed
 
 
-def test_a_studys_stage_is_its_command_and_what_it_loads() -> None:
-    """A stage of `foreach`, over the entries of studies.yaml themselves."""
-    [(name, each)] = YAML(typ="safe").load(ROOT / "studies/dvc.yaml")["stages"].items()
-    stage = each["do"]
-    assert (name, each["foreach"], stage["cmd"]) == ("study", "${studies}", "vaepipe study ${key}")
-    sources = {
-        modules()[module].relative_to(ROOT)
-        for module in closure("pipeline.studies.study")
-        if modules()[module].name != "__init__.py"
-    }
-    pages = {Path("pipeline/studies/index.html"), Path("pipeline/report/style.html")}
-    assert names(stage["deps"]) == {layout.CHANNELS} | sources | pages
-    written = names(stage["outs"] + stage["metrics"] + stage["plots"])
-    folder = layout.study("${key}")
-    assert written == {
+def test_a_studys_stage_is_its_command_and_what_it_reads_and_writes() -> None:
+    stage = stages.stage("latent", "seeds")
+    assert (stage["wdir"], stage["cmd"]) == ("..", "vaepipe study latent")
+    assert names(stage["deps"]) == {layout.CHANNELS, layout.modules("study")}
+    folder = layout.study("latent")
+    assert names(stage["outs"] + stage["plots"]) == {
         folder / f for f in ("results.csv", "summary.json", "metrics.json", "plot.svg", "pictures.png")
     }
-    assert stage["params"][:-1] == ["data.validation", "model", "train"]
-    assert stage["params"][-1] == {"studies.yaml": ["noise", "studies.${key}", "studies.${noise}"]}
+    assert stage["params"][-1] == {"studies.yaml": ["noise", "studies.latent", "studies.seeds"]}
+    read = guard.trials("studies.latent", "studies.seeds").params
+    assert list(read[layout.PARAMS]) == stage["params"][:-1]
+    assert list(read[layout.STUDIES_YAML]) == stage["params"][-1]["studies.yaml"]
+
+
+def test_places_are_the_outs_of_all_stages() -> None:
+    """No source may be there, and in folders no file but what their stage writes."""
+    outs = {path for written in WRITES.values() for path in written}
+    assert outs <= set(places.FOLDERS) | set(places.OTHERS)
+    assert set(places.FOLDERS) <= outs
 
 
 def test_what_survives_dvc_is_ignored_by_git_and_dvc() -> None:

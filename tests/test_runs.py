@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_fit import MODEL, TRAIN, fresh, images
 
-from pipeline import runs
+from pipeline import layout, runs
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PipelineError
 from pipeline.images import Images
@@ -165,7 +165,7 @@ def test_storage_that_cannot_be_used(tmp_path: Path) -> None:
 def test_what_is_kept_belongs_to_the_workspace_that_an_experiment_was_started_from(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`dvc exp run --temp` and DVC's queue run in copies that are deleted; the second has .dvc in a subfolder."""
+    """DVC runs --temp and its queue in copies that it deletes; the second has .dvc in a subfolder."""
     assert layout.runs() == Path(".vaepipe/runs")
     for copy in (workspace / ".dvc/tmp/exps/tmpabc", workspace / ".dvc/tmp/exps/tmpabc/sub"):
         copy.mkdir(parents=True)

@@ -12,9 +12,9 @@ PIPELINE_ROOMS = {
     "cli": {"stages", "studies", "cluster", "using", "workspace", "doctor", "common"},
     "cluster": {"common"},
     "workspace": {"common"},
-    "doctor": {"data", "common"},
+    "doctor": {"data", "workspace", "common"},
     "stages": {"ray", "gallery", "report", "data", "common"},
-    "studies": {"ray", "report", "common"},
+    "studies": {"ray", "report", "workspace", "common"},
     "using": {"data", "common"},
     "ray": {"common"},
     "gallery": {"report", "common"},
@@ -33,6 +33,8 @@ def room(module: str) -> str:
     name = parts[1] if len(parts) > 1 else "common"
     if name in CLI:
         return "cli"
+    if name == "repair":
+        return "workspace"
     return "ray" if name in RAY else name if name in PIPELINE_ROOMS else "common"
 
 
@@ -142,7 +144,18 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
-    for command in ("download", "convert", "split", "judge", "train", "merge", "study", "studies", "tune"):
+    for command in (
+        "prepare",
+        "download",
+        "convert",
+        "split",
+        "judge",
+        "train",
+        "merge",
+        "study",
+        "studies",
+        "tune",
+    ):
         assert f" {command} " in shown.stdout
     for command in ("encode", "decode", "reconstruct", "sample", "interpolate"):
         assert f" {command} " in shown.stdout

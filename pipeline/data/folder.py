@@ -10,6 +10,7 @@ import numpy as np
 from pipeline import layout
 from pipeline.data import shares
 from pipeline.errors import PipelineError, shown
+from pipeline.params import SYNTHETIC
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 TRAIN, TEST = layout.SPLITS[:2]
@@ -75,12 +76,23 @@ def below(folder: Path) -> list[Path]:
         raise _unreadable(folder, error) from None
 
 
+def is_local(source: str) -> bool:
+    """Whether a source is on this disk: no URL, and not generated."""
+    return source != SYNTHETIC and "://" not in source
+
+
 def local(source: str) -> Path:
-    """The path that a source names. One with an unknown user's ~ stays as it is, and is not found."""
+    """The path that a source names. One with an unknown user's ~ stays as it is, and is not found.
+
+    In an experiment that runs in a copy of its workspace, a relative one that the copy has not is the
+    workspace's.
+    """
     try:
-        return Path(source).expanduser()
+        path = Path(source).expanduser()
     except RuntimeError:
-        return Path(source)
+        path = Path(source)
+    elsewhere = layout.home() / path
+    return elsewhere if not path.exists() and elsewhere.exists() else path
 
 
 def _unreadable(folder: Path, error: OSError) -> PipelineError:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import files, layout
+from pipeline import files, layout, places
 from pipeline.data import folder, matfile, npzfile, official, pictures, streets, synthetic, transfer
 from pipeline.data.official import OfficialFile
 from pipeline.errors import PipelineError, shown
@@ -30,8 +30,12 @@ def run(data: Wanted, generated: SyntheticConfig) -> None:
     """Write data/raw/{train,test[,extra]}_32x32.mat, or {train,test}.tar.gz, or images.h5 from own images.
 
     Raises:
-        PipelineError: the source is not there, damaged, or does not go with the other parameters.
+        PipelineError: the source is not there, damaged, or does not go with the other parameters; or data/raw
+            holds what this stage did not write.
     """
+    if folder.is_local(data.source):
+        places.check_source(folder.local(data.source))
+    places.check_sums()
     own = None if data.format == "full" else _own_images(data.source)
     if own:
         _write_own(own, data)
@@ -52,11 +56,12 @@ def run(data: Wanted, generated: SyntheticConfig) -> None:
                 _download(known[split], target, data.source)
             else:
                 _copy(target, folder.local(data.source))
+        places.write_sums(raw)
 
 
 def _own_images(source: str) -> Path | None:
     """The folder of pictures or the .npz file that the source names; None where it is SVHN or generated."""
-    if source == SYNTHETIC or "://" in source:
+    if not folder.is_local(source):
         return None
     path = folder.local(source)
     if not path.exists():
@@ -95,6 +100,7 @@ def _write_own(source: Path, data: Wanted) -> None:
             pictures.write(target, source, listings, data.size)
         else:
             npzfile.write(target, source, data.size, data.test)
+        places.write_sums(raw)
 
 
 def _generate(split: str, target: Path, config: SyntheticConfig, kind: Format) -> None:

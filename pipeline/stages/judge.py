@@ -2,23 +2,26 @@
 
 import torch
 
-from pipeline import files, images, layout
-from pipeline.progress import bar, console
+from pipeline import files, images, layout, places
+from pipeline.progress import bar
 from vae import classifier
 from vae.config import Sizes
 
+NOTE = "No classifier: the model is not conditional, so nobody asks it for a digit.\n"
+
 
 def run(conditional: bool, validation: float, seed: int) -> None:
-    """Read data/channels, write judge/; that stays empty where no model is conditional.
+    """Read data/channels, write judge/; in it is only a note where no model is conditional.
 
     It is trained on the CPU, in a minute or two however large the set is, so all machines judge alike.
 
     Raises:
         PipelineError: the images have no labels, or a channel file does not serve.
     """
+    places.check_folders([layout.JUDGE])
     with files.atomic_directory(layout.JUDGE) as folder:
         if not conditional:
-            console.print("the model is not conditional: nothing to judge")
+            files.write_text(folder / layout.NO_CLASSIFIER.name, NOTE)
             return
         training, _ = images.training(layout.COLOURS, validation)
         sizes = Sizes((len(layout.COLOURS), *training.side), images.classes(training))

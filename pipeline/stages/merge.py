@@ -39,7 +39,7 @@ class Component:
 
 
 def run(params: Params) -> None:
-    """Read data/channels, models/ and judge/, write reconstructions/, metrics/test.json and report/.
+    """Read data/channels, models/ and judge/, write reconstructions/, report/, metrics/{test,summary}.json.
 
     Raises:
         PipelineError: a file is absent, damaged, or does not fit the others.
@@ -72,14 +72,15 @@ def run(params: Params) -> None:
     }
     with store.read(layout.RECONSTRUCTIONS, dimensions=4) as merged:
         reconstructions = merged[SPLIT].images[shown]
-    chosen = test.part(shown)
+    chosen, history = test.part(shown), _history()
     files.write_json(layout.TEST_METRICS, metrics)
+    files.write_json(layout.SUMMARY, measures.summary(metrics[layout.JOINT], history))
     page.write(
         layout.REPORT,
         page.Content(
             params=params,
             metrics=metrics,
-            history=_history(),
+            history=history,
             provenance=images.provenance(),
             originals=chosen.pictures(),
             reconstructions=reconstructions,

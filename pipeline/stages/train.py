@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline import files, images, layout, placement, runs
+from pipeline import files, images, layout, placement, places, runs
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.images import Images
@@ -42,6 +42,7 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Mac
     Raises:
         PipelineError: the data, the request or the training failed; checkpoints are kept.
     """
+    places.check_folders([layout.MODELS])
     components = layout.components(model.channels)
     training, held_out = images.training(components, validation)
     if len(training) < train.batch_size:
@@ -161,6 +162,7 @@ def _environment() -> Iterator[None]:
 
 def _write(states: Sequence[State], splits: Sequence[str], floors: dict[tuple[str, str], float]) -> None:
     """All outs of the stage, from the final states alone: the same however often the run was resumed."""
+    places.check_folders([layout.MODELS])  # once more, after hours perhaps
     with files.atomic_directory(layout.MODELS) as folder:
         for state in states:
             save_model(folder / layout.model(state.component).name, state)

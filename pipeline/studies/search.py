@@ -21,7 +21,7 @@ from pipeline.studies.fleet import Machines
 from pipeline.studies.ground import Ground, forget, hold, shown
 from pipeline.studies.journal import Tried, name
 from pipeline.studies.results import Result
-from pipeline.studies.setting import in_sections, short
+from pipeline.studies.setting import Setting, in_sections, short
 from pipeline.studies.space import Fresh, decoded
 from pipeline.studies.trial import Report
 from pipeline.studies.view import TrialsView
@@ -30,8 +30,8 @@ from pipeline.studies.worker import Shared
 METRIC = "validation"
 
 
-def run(search: Search, machines: Machines, *, apply: bool) -> None:
-    """Run a search; write studies/<name>/, and with `apply` the winner to params.yaml.
+def run(search: Search, machines: Machines) -> Setting:
+    """Run a search; write studies/<name>/; return the best setting.
 
     Raises:
         PipelineError: data are absent, or no trial reached the last epoch.
@@ -55,9 +55,17 @@ def run(search: Search, machines: Machines, *, apply: bool) -> None:
     out.print(f"{layout.study(search.name)}/: results.csv, plot.svg, {page.SUMMARY}", soft_wrap=True)
     if explored.missing():
         console.print(f"{explored.missing()} trials did not end; the same command tries them again")
-    if apply:
-        changed = params.change(layout.PARAMS, in_sections(best.setting))
-        out.print(f"{layout.PARAMS}: {', '.join(changed) or 'nothing changed'}", soft_wrap=True, markup=False)
+    return best.setting
+
+
+def apply(setting: Setting) -> None:
+    """Write a setting into params.yaml; say what changed.
+
+    Raises:
+        PipelineError: it cannot be changed.
+    """
+    changed = params.change(layout.PARAMS, in_sections(setting))
+    print(f"{layout.PARAMS}: {', '.join(changed) or 'nothing changed'}")
 
 
 class _Asha(ASHAScheduler):  # type: ignore[misc]  # Ray is not typed

@@ -1,0 +1,17 @@
+"""prepare: before all else, nothing of a user's is where stages write, and their code is written down."""
+
+from pipeline import modules, places
+from pipeline.data import folder
+
+
+def run(source: str) -> None:
+    """Write modules/.
+
+    Raises:
+        PipelineError: the source is where stages write to, or a file there is none of theirs. Nothing was
+            changed.
+    """
+    if folder.is_local(source):
+        places.check_source(folder.local(source))
+    places.check_folders()
+    modules.write()
