@@ -174,14 +174,14 @@ def test_what_git_ignores_stays_at_home(cluster: dict[str, Any]) -> None:
 
 def test_what_a_run_needs_is_copied(cluster: dict[str, Any]) -> None:
     assert cluster["file_mounts"][CHECKOUT] == "."
-    outs = {"data", "judge", "models", "reconstructions", "report"}
+    outs = {"modules", "data", "judge", "models", "reconstructions", "report"}
     needed = {".git/HEAD", ".dvc/config", ".dvcignore", "dvc.yaml", "dvc.lock", "params.yaml"}
-    needed |= {"studies.yaml", "studies/dvc.yaml"}
+    needed |= {"studies.yaml"}
     needed |= {"pyproject.toml", "requirements.txt", "README.md", "LICENSE"}
     for room in ("vae", "pipeline"):
         needed |= {str(path.relative_to(ROOT)) for path in (ROOT / room).rglob("*.py")}
     for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values():
-        needed |= {path for path in stage["deps"] if path.split("/")[0] not in outs}
+        needed |= {path for path in stage.get("deps", []) if path.split("/")[0] not in outs}
     assert not [path for path in sorted(needed) if is_excluded(path, cluster["rsync_exclude"])]
 
 

@@ -113,8 +113,12 @@ def test_studies_from_the_command_to_the_page(prepared: Path, vaepipe: Vaepipe) 
     again = vaepipe("study", "latent", "seeds")
     assert again.returncode == 0, again.stderr
     assert "all finished already: nothing to train" in again.stderr
-    stage = "studies/dvc.yaml:study@latent"
-    assert f"Running stage '{stage}'" in dvc("repro", "--single-item", stage)
+    dvc("repro", "prepare")
+    dvc("commit", "--force", "download", "convert", "split")  # made by hand
+    tracked = vaepipe("study", "latent", "--dvc", "--workers", "1")
+    assert tracked.returncode == 0, tracked.stderr
+    stage = "studies/dvc.yaml:latent"
+    assert f"Running stage '{stage}'" in tracked.stdout
     assert "didn't change" in dvc("repro", "--single-item", stage)
     shown = json.loads(dvc("metrics", "show", "--json", "studies/latent/metrics.json"))
     found = shown[""]["data"]["studies/latent/metrics.json"]["data"]
@@ -211,7 +215,7 @@ def test_ctrl_c_says_what_is_kept(prepared: Path, vaepipe: Vaepipe) -> None:
     wait(first, lambda: times() and checkpoints())
     second = vaepipe("study", "latent")
     assert second.returncode == 1
-    assert f"trials of this workspace are being run by process {first.pid} on" in second.stderr
+    assert f"`vaepipe study` runs in this workspace already, as process {first.pid} on" in second.stderr
     started = time.monotonic()
     first.send_signal(signal.SIGINT)
     said, _ = first.communicate(timeout=30)
