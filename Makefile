@@ -2,13 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-cluster lint bench soak lock clean
+.PHONY: demo test test-fast test-day test-cluster lint bench soak lock clean
 
 demo: .venv/runtime
 	$(BIN)/vaepipe demo
 
 test: .venv/dev
 	$(BIN)/pytest
+
+# What takes no real Ray and no whole pipeline: under a minute.
+test-fast: .venv/dev
+	$(BIN)/pytest -m 'not slow and not cluster and not day'
+
+# A day of ordinary use with DVC's own commands, in a clone and in a workspace: some ten minutes.
+test-day: .venv/dev
+	$(BIN)/pytest -m day
 
 # A real `ray up` on hosts that are namespaces of this machine: rootful, a quarter of an hour.
 test-cluster: .venv/dev
