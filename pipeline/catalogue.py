@@ -9,6 +9,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from pipeline import files, layout, runfolder, runs
+from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.runfolder import RunFolder
 
@@ -27,7 +28,11 @@ class Run:
 
 
 def find(storage: str) -> list[Run]:
-    """The runs in `storage`, by name."""
+    """The runs in `storage`, by name.
+
+    Raises:
+        PipelineError: a run, or a model that may have come from one, cannot be read.
+    """
     models = {files.md5(path) for path in layout.MODELS.glob(f"*{runfolder.SUFFIX}")}
     return [_read(RunFolder(storage, name), models) for name in runfolder.names(storage)]
 
@@ -60,10 +65,13 @@ def remove(storage: str, run: Run) -> None:
     """Delete a run.
 
     Raises:
-        PipelineError: a process trains it.
+        PipelineError: a process trains it, or it cannot be deleted.
     """
     with runs.hold(run.name):
-        RunFolder(storage, run.name).delete()
+        try:
+            RunFolder(storage, run.name).delete()
+        except OSError as error:
+            raise PipelineError(f"{storage}/{run.name}: cannot be deleted: {files.reason(error)}") from None
 
 
 def _read(folder: RunFolder, models: set[str]) -> Run:

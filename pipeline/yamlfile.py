@@ -55,7 +55,7 @@ def _content(path: Path) -> bytes:
         way = layout.way_to_workspace("`vaepipe init DIR` makes a workspace")
         raise PipelineError(f"{path}: not found in {path.resolve().parent}; {way}") from None
     except OSError as error:
-        raise PipelineError(f"{path}: cannot be read: {error.strerror}") from None
+        raise files.unreadable(path, error) from None
 
 
 def _parsed(content: bytes, path: Path) -> Any:
