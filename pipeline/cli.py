@@ -177,9 +177,7 @@ for use in (
 def init(
     folder: Annotated[
         Path,
-        typer.Argument(
-            metavar="DIR", help="A folder that is empty or does not exist.", callback=options.expanded
-        ),
+        typer.Argument(metavar="DIR", help="A folder that is empty or does not exist.", **options.PATH),
     ],
 ) -> None:
     """Make a workspace: a folder anywhere on the disk in which dvc repro runs."""
@@ -193,7 +191,7 @@ def init(
 def demo(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="Where to make the workspace.", callback=options.expanded),
+        typer.Argument(metavar="DIR", help="Where to make the workspace.", **options.PATH),
     ] = Path("demo"),
 ) -> None:
     """Run the whole pipeline on generated house numbers, in a workspace of its own."""

@@ -13,9 +13,7 @@ cluster = typer.Typer(
 
 File = Annotated[
     Path,
-    typer.Argument(
-        metavar="FILE", help="Such as cluster.yaml or clusters/onprem.yaml.", callback=options.expanded
-    ),
+    typer.Argument(metavar="FILE", help="Such as cluster.yaml or clusters/onprem.yaml.", **options.PATH),
 ]
 
 

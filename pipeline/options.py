@@ -1,23 +1,23 @@
-"""Options that several commands have: the machines, which are no part of an experiment."""
+"""Options that several commands have: paths, and the machines, which are no part of an experiment."""
 
 import os
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 Paths = TypeVar("Paths", Path, list[Path])
 
 
-def expanded(given: Paths) -> Paths:
+def _expanded(given: Paths) -> Paths:
     """Paths with ~ for the home directory, which shells leave as it is in --models=~/x; any others stay."""
     if isinstance(given, list):
         return [_expanded(each) for each in given]
-    return _expanded(given)
+    return Path(os.path.expanduser(given))  # noqa: PTH111  Path's own raises where there is no such home
 
 
-def _expanded(path: Path) -> Path:
-    return Path(os.path.expanduser(path))  # noqa: PTH111  Path.expanduser raises where there is no such home
+# Of every option and argument that is a path. Whether one can be read is said by who reads it, in one line.
+PATH: dict[str, Any] = {"callback": _expanded, "readable": False}
 
 
 def _storage(given: str | None) -> str | None:
