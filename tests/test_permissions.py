@@ -19,6 +19,8 @@ from pipeline.checkpoints import Checkpoints
 from pipeline.data import matfile
 from pipeline.stages import convert, split
 
+pytestmark = pytest.mark.slow
+
 # Root may do everything, unless these are taken from it.
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
@@ -114,7 +116,7 @@ def place(
 @pytest.fixture(scope="module")
 def outcomes(place: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """What came of each command, by what was closed to it. All of one process, since torch loads slowly."""
-    kinds = [("read only", line) for line in (*READ_ONLY, *LISTS)] + list(CLOSED)
+    kinds = [("read only", line) for line in (*READ_ONLY, *LISTS, "doctor")] + list(CLOSED)
     jobs = [
         {"arguments": line.split(), **({"read_only": True} if kind == "read only" else {"closed": kind})}
         for kind, line in kinds
@@ -141,6 +143,15 @@ def test_lists_write_nothing(outcomes: dict[tuple[str, str], Any], command: str)
     outcome = outcomes["read only", command]
     assert (outcome["status"], outcome["err"], outcome["wrote"]) == (0, "", [])
     assert outcome["out"]
+
+
+def test_the_doctor_says_it_and_leaves_nothing(outcomes: dict[tuple[str, str], Any]) -> None:
+    outcome = outcomes["read only", "doctor"]
+    assert (outcome["status"], outcome["wrote"]) == (1, [])
+    assert any(
+        line.startswith("problem  workspace") and "cannot be written" in line
+        for line in outcome["out"].splitlines()
+    )
 
 
 @pytest.mark.parametrize(("closed", "command"), CLOSED)
