@@ -26,7 +26,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _explained(path, error, part) from error
     finally:
-        part.unlink(missing_ok=True)
+        # On a read-only file system also the unlinking of what is not there is an error.
+        if part.exists():
+            part.unlink()
 
 
 @contextmanager

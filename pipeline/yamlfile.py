@@ -34,7 +34,7 @@ def change(path: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:
     meant = {name: {**values, **changes.get(name, {})} for name, values in before.items()}
     try:
         text = yaml_edit.edited(content.decode("utf-8"), before, changes)
-        with files.atomic_file(path.resolve()) as part:
+        with files.atomic_file(path.resolve() if path.is_symlink() else path) as part:
             part.write_bytes(text.encode("utf-8"))
             part.chmod(stat.S_IMODE(path.stat().st_mode))
             _check(part, meant)

@@ -101,6 +101,33 @@ def test_modes_are_what_the_umask_says(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_another_file_that_fails_is_named_by_itself(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match=r"none: No such file or directory; .*/file was not written$"):
-        with files.atomic_file(tmp_path / "file"):
-            (tmp_path / "none").read_text()
+    with (
+        pytest.raises(PipelineError, match=r"none: No such file or directory; .*/file was not written$"),
+        files.atomic_file(tmp_path / "file"),
+    ):
+        (tmp_path / "none").read_text()
+
+
+def test_a_read_only_file_system(tmp_path: Path) -> None:
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "none", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        with pytest.raises(
+            PipelineError, match="file: cannot be written: Read-only file system; nothing was"
+        ):
+            files.write_text(tmp_path / "file", "")
+        with (
+            pytest.raises(
+                PipelineError, match="folder: cannot be written: Read-only file system; nothing was"
+            ),
+            files.atomic_directory(tmp_path / "folder"),
+        ):
+            pass
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
