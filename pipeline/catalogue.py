@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -33,8 +34,19 @@ def find(storage: str) -> list[Run]:
     Raises:
         PipelineError: a run, or a model that may have come from one, cannot be read.
     """
-    models = {files.md5(path) for path in layout.MODELS.glob(f"*{runfolder.SUFFIX}")}
+    models = {files.md5(path) for path in _models()}
     return [_read(RunFolder(storage, name), models) for name in runfolder.names(storage)]
+
+
+def _models() -> list[Path]:
+    """The workspace's model files."""
+    # Not by `glob`, to which a folder that may not be read is empty: what they came from could be removed.
+    try:
+        return [path for path in layout.MODELS.iterdir() if path.suffix == runfolder.SUFFIX]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise files.unreadable(layout.MODELS, error) from None
 
 
 def table(found: Sequence[Run], current: Params) -> Table:

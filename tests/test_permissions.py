@@ -49,6 +49,7 @@ CLOSED = {
     ): "models/red.safetensors: cannot be read: Permission denied; ",
     ("models/red.safetensors", "runs"): "models/red.safetensors: cannot be read: Permission denied",
     ("models/red.safetensors", "merge"): "models/red.safetensors: cannot be read: Permission denied; ",
+    ("models", "runs --prune --yes"): "models: cannot be read: Permission denied",
     ("models", "sample -o x.png"): "models: cannot be read: Permission denied; ",
     (f"{RUN}/about.json", "runs"): f"{RUN}/about.json: cannot be read: Permission denied",
     (RUN, "runs"): f"{RUN}/about.json: cannot be read: Permission denied",
