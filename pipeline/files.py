@@ -26,8 +26,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _explained(path, error, part) from error
     finally:
-        # On a read-only file system also the unlinking of what is not there is an error.
-        if part.exists():
+        # On a read-only file system also the unlinking of what is not there is an error. (Path.exists raises
+        # where the folder is closed to us.)
+        if os.path.exists(part):  # noqa: PTH110
             part.unlink()
 
 
