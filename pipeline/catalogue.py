@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -9,6 +10,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from pipeline import files, layout, runfolder, runs
+from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.runfolder import RunFolder
 
@@ -27,9 +29,24 @@ class Run:
 
 
 def find(storage: str) -> list[Run]:
-    """The runs in `storage`, by name."""
-    models = {files.md5(path) for path in layout.MODELS.glob(f"*{runfolder.SUFFIX}")}
+    """The runs in `storage`, by name.
+
+    Raises:
+        PipelineError: a run, or a model that may have come from one, cannot be read.
+    """
+    models = {files.md5(path) for path in _models()}
     return [_read(RunFolder(storage, name), models) for name in runfolder.names(storage)]
+
+
+def _models() -> list[Path]:
+    """The workspace's model files."""
+    # Not by `glob`, to which a folder that may not be read is empty: what they came from could be removed.
+    try:
+        return [path for path in layout.MODELS.iterdir() if path.suffix == runfolder.SUFFIX]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise files.unreadable(layout.MODELS, error) from None
 
 
 def table(found: Sequence[Run], current: Params) -> Table:
@@ -60,10 +77,13 @@ def remove(storage: str, run: Run) -> None:
     """Delete a run.
 
     Raises:
-        PipelineError: a process trains it.
+        PipelineError: a process trains it, or it cannot be deleted.
     """
     with runs.hold(run.name):
-        RunFolder(storage, run.name).delete()
+        try:
+            RunFolder(storage, run.name).delete()
+        except OSError as error:
+            raise PipelineError(f"{storage}/{run.name}: cannot be deleted: {files.reason(error)}") from None
 
 
 def _read(folder: RunFolder, models: set[str]) -> Run:

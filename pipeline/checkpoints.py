@@ -62,7 +62,11 @@ class Checkpoints(RunFolder):
             return modelfile.load_checkpoint(local)
 
     def latest(self, most: int | None = None) -> int:
-        """The last epoch, up to `most`, that all components can be loaded from; 0 if there is none."""
+        """The last epoch, up to `most`, that all components can be loaded from; 0 if there is none.
+
+        Raises:
+            PipelineError: a checkpoint is there, and may not be read.
+        """
         for epoch in reversed(self.epochs()):
             if (most is None or epoch <= most) and all(
                 self._is_whole(epoch, component) for component in self.components
@@ -78,6 +82,10 @@ class Checkpoints(RunFolder):
     def _is_whole(self, epoch: int, component: str) -> bool:
         try:
             return self.load(epoch, component).epoch == epoch
+        except PermissionError as error:
+            # Not damaged: to begin again would throw away what was trained.
+            path = self.path(epoch, component)
+            raise PipelineError(f"{path}: cannot be read: {_reason(error)}; mend its permissions") from None
         except (OSError, tensorfile.ModelFileError):
             return False
 

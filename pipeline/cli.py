@@ -6,20 +6,23 @@ Thin and lazy: a command imports what it runs, so `vaepipe --help` loads neither
 import os
 import signal
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline import cli_cluster, cli_models, cli_studies, options
-from pipeline.errors import PipelineError
+from pipeline import cli_cluster, cli_models, cli_presets, cli_studies, options
+from pipeline.errors import PipelineError, shown
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
-    help="Fit variational auto-encoders to street-view house numbers, reproducibly. `dvc repro` runs the "
-    "stages in order; each is also a command of its own.",
+)
+HELP = (
+    "Fit variational auto-encoders to street-view house numbers, reproducibly. `dvc repro` runs the "
+    "stages in order; each is also a command of its own."
 )
 
 STAGES = "Stages, in the order in which dvc repro runs them"
@@ -34,18 +37,56 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     status: str | int | None
     try:
-        app()
+        app(prog_name="vaepipe")
     except PipelineError as error:
         typer.echo(f"error: {error}" if error.status == 1 else str(error), err=True)
         status = error.status
     except SystemExit as done:  # typer's way to come back
         status = done.code
+    except OSError as error:  # of a file or a folder that nobody has explained better
+        typer.echo(f"error: {_said(error)}", err=True)
+        status = 1
+    status = _flushed(status)
     if "ray" in sys.modules and isinstance(status, int):
         # An ordinary exit waits for Ray's processes, or is given a status by its threads.
         from pipeline import exits
 
         exits.end(status)
     sys.exit(status)
+
+
+def _said(error: OSError) -> str:
+    where = f"{shown(error.filename)}: " if error.filename else ""
+    return where + (error.strerror or " ".join(str(error).split()) or type(error).__name__)
+
+
+def _flushed(status: str | int | None) -> str | int | None:
+    """Hand over what was printed. Where nobody reads it any more, as with `| head`, that is no error."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError as error:
+        # Python would try again when it ends, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            typer.echo(f"error: standard output: {_said(error)}", err=True)
+            return 1
+    return status
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"vaepipe {metadata.version('vaepipe')}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def vaepipe(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
 
 
 @app.command(rich_help_panel=STAGES)
@@ -154,7 +195,9 @@ for use in (
 def init(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="A folder that is new or empty, or a workspace to be mended."),
+        typer.Argument(
+            metavar="DIR", help="A folder that is new or empty, or a workspace to be mended.", **options.PATH
+        ),
     ],
 ) -> None:
     """Make a workspace, a folder anywhere on the disk in which dvc repro runs; or mend one."""
@@ -172,9 +215,10 @@ def init(
 
 @app.command(rich_help_panel=WORKSPACES)
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to make the workspace.")] = Path(
-        "demo"
-    ),
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Where to make the workspace.", **options.PATH),
+    ] = Path("demo"),
 ) -> None:
     """Run the whole pipeline on generated house numbers, in a workspace of its own."""
     from pipeline import workspace
@@ -192,16 +236,15 @@ def runs(
     storage: options.Storage = None,
 ) -> None:
     """List the training runs on disk: how far each came, its size, and its parameters."""
-    from rich.console import Console
-
-    from pipeline import catalogue, layout, params
+    from pipeline import catalogue, layout, params, progress
 
     place = storage or str(layout.runs().absolute())
     found = catalogue.find(place)
     if not found:
-        typer.echo(f"no runs in {storage or layout.runs()}")
+        way = "" if storage else layout.way_to_workspace("")
+        typer.echo(f"no runs in {storage or layout.runs()}{'; ' if way else ''}{way}")
         return
-    Console(highlight=False).print(catalogue.table(found, params.read()))
+    progress.output().print(catalogue.table(found, params.read()))
     if prune and (removable := catalogue.removable(found)):
         if not yes:
             names = ", ".join(run.name for run in removable)
@@ -211,39 +254,7 @@ def runs(
             typer.echo(f"deleted {run.name}")
 
 
-presets = typer.Typer(no_args_is_help=True, help="Parameters for a purpose: list, show, apply.")
-app.add_typer(presets, name="preset", rich_help_panel=WORKSPACES)
-
-
-@presets.command("list")
-def preset_list() -> None:
-    """Name the presets: what each is for, and what it reached on a slice of SVHN."""
-    from pipeline import presets as shelf
-
-    for name, preset in shelf.PRESETS.items():
-        typer.echo(f"{name:<12} {preset.purpose}\n{'':<12} {preset.measured}")
-
-
-@presets.command("show")
-def preset_show(name: str) -> None:
-    """Show a preset's parameters, as they stand in params.yaml once it is applied."""
-    from pipeline import presets as shelf
-
-    typer.echo(shelf.shown(name))
-
-
-@presets.command("apply")
-def preset_apply(name: str) -> None:
-    """Write a preset into params.yaml: the model and how it is trained. Data, seed and precision stay."""
-    from pipeline import guard
-    from pipeline import presets as shelf
-
-    shelf.find(name)
-    guard.check_idle()
-    changed = shelf.apply(name)
-    typer.echo(f"params.yaml: {', '.join(changed) or 'nothing changed'}")
-
-
+app.add_typer(cli_presets.presets, name="preset", rich_help_panel=WORKSPACES)
 app.add_typer(cli_cluster.cluster, name="cluster", rich_help_panel=WORKSPACES)
 
 

@@ -5,11 +5,16 @@ from typing import Annotated
 
 import typer
 
+from pipeline import options
+
 cluster = typer.Typer(
     no_args_is_help=True, help="A cluster: check its file, start it, see its nodes, take it down."
 )
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Such as cluster.yaml or clusters/onprem.yaml.")]
+File = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="Such as cluster.yaml or clusters/onprem.yaml.", **options.PATH),
+]
 
 
 @cluster.command("check")

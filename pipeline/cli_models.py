@@ -8,19 +8,29 @@ from typing import Annotated
 
 import typer
 
+from pipeline import options
+
 MOST_SHOWN = 1_000  # pictures in a grid
 
-Models = Annotated[Path, typer.Option("--models", metavar="DIR", help="The trained models.")]
+Models = Annotated[
+    Path,
+    typer.Option("--models", metavar="DIR", help="The trained models.", **options.PATH),
+]
 Device = Annotated[
     str | None, typer.Option(help="Such as cpu or cuda:1. Default: a GPU where there is one, else the CPU.")
 ]
 Pictures = Annotated[
     list[Path],
-    typer.Argument(metavar="IMAGES...", help="Pictures, folders of them, or one HDF5 file: data/svhn.h5."),
+    typer.Argument(
+        metavar="IMAGES...", help="Pictures, folders of them, or one HDF5 file: data/svhn.h5.", **options.PATH
+    ),
 ]
 Split = Annotated[str | None, typer.Option(help="Of an HDF5 file. Default: test.")]
 Digit = Annotated[int | None, typer.Option(min=0, help="The label that conditional models are told.")]
-Png = Annotated[Path, typer.Option("--out", "-o", metavar="FILE.png", help="The picture to write.")]
+Png = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="FILE.png", help="The picture to write.", **options.PATH),
+]
 Shown = Annotated[int, typer.Option("--count", "-n", min=1, max=MOST_SHOWN, help="Pictures, at most.")]
 
 MODELS = Path("models")
@@ -28,7 +38,10 @@ MODELS = Path("models")
 
 def encode(
     images: Pictures,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.h5", help="The latent file to write.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FILE.h5", help="The latent file to write.", **options.PATH),
+    ],
     models: Models = MODELS,
     bits: Annotated[int, typer.Option(metavar="16|8", help="Of each number. 8 take twice as long.")] = 16,
     split: Split = None,
@@ -52,8 +65,14 @@ def encode(
 
 
 def decode(
-    latents: Annotated[Path, typer.Argument(metavar="FILE.h5", help="What `vaepipe encode` wrote.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new folder, or an empty one.")],
+    latents: Annotated[
+        Path,
+        typer.Argument(metavar="FILE.h5", help="What `vaepipe encode` wrote.", **options.PATH),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="A new folder, or an empty one.", **options.PATH),
+    ],
     models: Models = MODELS,
     device: Device = None,
 ) -> None:
@@ -101,8 +120,8 @@ def sample(
 
 
 def interpolate(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A picture.")],
-    last: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
+    first: Annotated[Path, typer.Argument(metavar="A", help="A picture.", **options.PATH)],
+    last: Annotated[Path, typer.Argument(metavar="B", help="Another.", **options.PATH)],
     out: Png,
     models: Models = MODELS,
     steps: Annotated[int, typer.Option(min=2, max=1000, help="Pictures on the way, the ends included.")] = 9,

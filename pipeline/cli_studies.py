@@ -97,8 +97,8 @@ def studies(
         typer.echo(
             f"{name:<{width}}  {search.trials:>3} trials  {ran:<4} search over {', '.join(search.space)}"
         )
-    page.write(found.names())
-    typer.echo(f"\nWhat has run: {layout.STUDIES / page.NAME}")
+    if (layout.STUDIES / page.NAME).exists():
+        typer.echo(f"\nWhat has run: {layout.STUDIES / page.NAME}")
     if prune:
         _prune(found, yes)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, shown
 
 
 @contextmanager
@@ -24,9 +24,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
         _sync(part)
         part.replace(path)
     except OSError as error:
-        raise _explained(path, error) from error
+        raise _explained(path, error, part) from error
     finally:
-        part.unlink(missing_ok=True)
+        # On a read-only file system also the unlinking of what is not there is an error. (Path.exists raises
+        # where the folder is closed to us.)
+        if os.path.exists(part):  # noqa: PTH110
+            part.unlink()
 
 
 @contextmanager
@@ -44,7 +47,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         part.rename(path)
     except OSError as error:
-        raise _explained(path, error) from error
+        raise _explained(path, error, part) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -69,21 +72,55 @@ def significant(value: float) -> float:
 
 
 def md5(path: Path) -> str:
-    """The checksum that SVHN's files are known by; no security rests on it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    """The checksum that SVHN's files are known by; no security rests on it.
+
+    Raises:
+        PipelineError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def check_readable(path: Path) -> None:
+    """Raise unless a file can be read; of one that may not be, libraries say that it is damaged or absent.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        PipelineError: it cannot be read.
+    """
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError) -> PipelineError:
+    """Such as `models: cannot be read: Permission denied`."""
+    return PipelineError(f"{shown(path)}: cannot be read: {reason(error)}")
+
+
+def reason(error: OSError) -> str:
+    """The system's own words."""
+    # HDF5 puts the system's number into a page of its own words.
+    number = error.errno or int((re.findall(r"errno = (\d+)", str(error)) or ["0"])[0])
+    return os.strerror(number) if number else " ".join(str(error).split())
 
 
 def _part(path: Path) -> Path:
     """A name beside `path` that no other process uses; what killed processes left there is removed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{path.name}.*.part"):
+            pid = left.name.split(".")[-2]
+            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     except OSError as error:
         raise _explained(path, error) from error
-    for left in path.parent.glob(f".{path.name}.*.part"):
-        pid = left.name.split(".")[-2]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
@@ -93,8 +130,9 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _explained(path: Path, error: OSError) -> PipelineError:
-    # HDF5 puts the system's number into a page of its own words.
-    number = error.errno or int((re.findall(r"errno = (\d+)", str(error)) or ["0"])[0])
-    reason = os.strerror(number) if number else str(error)
-    return PipelineError(f"{path}: cannot be written: {reason}; nothing was changed")
+def _explained(path: Path, error: OSError, part: Path | None = None) -> PipelineError:
+    """`part`: what was being written, where other files were read for it."""
+    ours = (str(path), str(part))
+    if part and error.filename and not str(error.filename).startswith(ours):
+        return PipelineError(f"{shown(error.filename)}: {reason(error)}; {path} was not written")
+    return PipelineError(f"{path}: cannot be written: {reason(error)}; nothing was changed")

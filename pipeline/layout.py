@@ -105,3 +105,17 @@ def modules(stage: str) -> Path:
 
 def model(component: str) -> Path:
     return MODELS / f"{component}.safetensors"
+
+
+def way_to_workspace(otherwise: str) -> str:
+    """What to do where something of a workspace is not here: go to the one around, where there is one."""
+    here = Path.cwd()
+    if not _is_workspace(here) and not (here / ".dvc").is_dir():
+        for folder in here.parents:
+            if _is_workspace(folder):
+                return f"the workspace is {folder}: cd there"
+    return otherwise
+
+
+def _is_workspace(folder: Path) -> bool:
+    return (folder / DVC_YAML).is_file() and (folder / PARAMS).is_file()

@@ -1,8 +1,29 @@
-"""Options that several commands have: the machines, which are no part of an experiment."""
+"""Options that several commands have: paths, and the machines, which are no part of an experiment."""
 
-from typing import Annotated
+import os
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
+
+Paths = TypeVar("Paths", Path, list[Path])
+
+
+def _expanded(given: Paths) -> Paths:
+    """Paths with ~ for the home directory, which shells leave as it is in --models=~/x; any others stay."""
+    if isinstance(given, list):
+        return [_expanded(each) for each in given]
+    return Path(os.path.expanduser(given))  # noqa: PTH111  Path's own raises where there is no such home
+
+
+# Of every option and argument that is a path. Whether one can be read is said by who reads it, in one line.
+PATH: dict[str, Any] = {"callback": _expanded, "readable": False}
+
+
+def _storage(given: str | None) -> str | None:
+    """A folder as an absolute path, since ranks work elsewhere; a URI as it is."""
+    return given if given is None or "://" in given else str(_expanded(Path(given)).absolute())
+
 
 Gpus = Annotated[
     str,
@@ -16,6 +37,7 @@ Storage = Annotated[
     str | None,
     typer.Option(
         envvar="VAEPIPE_STORAGE",
+        callback=_storage,
         help="Where checkpoints go: a folder or s3://bucket/folder. Default: in .vaepipe.",
     ),
 ]

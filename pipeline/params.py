@@ -3,17 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic.dataclasses
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
-from ruamel.yaml.error import YAMLError
 
-from pipeline import files, layout
+from pipeline import layout, yaml_edit, yamlfile
 from pipeline.errors import PipelineError
 from vae.config import ModelConfig, TrainConfig
 
@@ -118,18 +115,8 @@ def read(path: Path = layout.PARAMS) -> Params:
 
 
 def load(path: Path = layout.PARAMS) -> Any:
-    """The YAML as it stands, by the parser that DVC reads it with."""
-    try:
-        return YAML(typ="safe", pure=True).load(path)
-    except FileNotFoundError:
-        raise PipelineError(
-            f"{path}: not found in {path.resolve().parent}; `vaepipe init DIR` makes a workspace"
-        ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" line {where.line + 1}:" if where else ""
-        problem = getattr(error, "problem", None) or "not text in UTF-8"
-        raise PipelineError(f"{path}:{line} not valid YAML: {problem}") from None
+    """The YAML as it stands (see `yamlfile.load`)."""
+    return yamlfile.load(path)
 
 
 def paths() -> list[str]:
@@ -144,22 +131,25 @@ def kind(path: str) -> Any:
 
 
 def change(path: Path, changes: Changes) -> list[str]:
-    """Set parameters of a params.yaml; its comments and order stay.
+    """Set parameters of a params.yaml; all else in it stays.
 
     Returns what changed, such as `model.latent 20 -> 60`.
+
+    Raises:
+        PipelineError: it is no valid params.yaml, before or after, or cannot be changed safely (see
+            `yamlfile.change`); it stays as it was.
     """
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    values = yaml.load(path)
-    changed = []
-    for section, keys in changes.items():
-        for key, value in keys.items():
-            if (before := values[section][key]) != value:
-                changed.append(f"{section}.{key} {_in_words(before)} -> {_in_words(value)}")
-            values[section][key] = in_a_line(value)
-    text = StringIO()
-    yaml.dump(values, text)
-    files.write_text(path, text.getvalue())
+    before = load(path)
+    check(before, path)
+    check({name: {**values, **changes.get(name, {})} for name, values in before.items()}, path)
+    changed = [
+        f"{section}.{key} {_in_words(before[section][key])} -> {_in_words(value)}"
+        for section, keys in changes.items()
+        for key, value in keys.items()
+        if not yaml_edit.same(before[section][key], value)
+    ]
+    if changed:
+        yamlfile.change(path, changes)
     return changed
 
 

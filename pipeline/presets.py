@@ -99,8 +99,6 @@ def apply(name: str, path: Path = layout.PARAMS) -> list[str]:
     """Write a preset into a params.yaml; return what changed, such as `model.latent 20 -> 60`.
 
     Raises:
-        PipelineError: there is no such preset, or the file is not a valid params.yaml.
+        PipelineError: there is no such preset, or the file is no valid params.yaml, or cannot be changed.
     """
-    preset = find(name)
-    params.read(path)
-    return params.change(path, preset.changes())
+    return params.change(path, find(name).changes())

@@ -16,9 +16,23 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-# Progress is for people; standard output stays free for what a program may read.
-console = Console(stderr=True, highlight=False)
+WHOLE = 10_000  # columns: where there is no terminal, lines are whole, for grep and for logs
 
+
+def _console(stderr: bool) -> Console:
+    found = Console(stderr=stderr, highlight=False)
+    if not found.is_terminal:
+        found.width = WHOLE
+    return found
+
+
+def output() -> Console:
+    """Standard output, for what a command is asked for."""
+    return _console(stderr=False)
+
+
+# Progress is for people; standard output stays free for what a program may read.
+console = _console(stderr=True)
 
 Unit = Literal["images", "photos", "bytes", "steps"]
 

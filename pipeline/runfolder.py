@@ -5,6 +5,7 @@
 """
 
 import json
+import os
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -60,7 +61,7 @@ class RunFolder:
         except (FileNotFoundError, ValueError):
             return {}
         except OSError as error:
-            raise _unreadable(self.storage, error) from None
+            raise _unreadable(self.storage, error, f"{self.root}/{ABOUT}") from None
 
     def describe(self, **about: Any) -> None:
         """Set entries of the description."""
@@ -107,7 +108,7 @@ class RunFolder:
         try:
             return list(self.files.get_file_info(selector))
         except OSError as error:
-            raise _unreadable(self.storage, error) from None
+            raise _unreadable(self.storage, error, folder) from None
 
 
 def names(storage: str) -> list[str]:
@@ -120,14 +121,16 @@ def names(storage: str) -> list[str]:
     try:
         folders = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
     except OSError as error:
-        raise _unreadable(storage, error) from None
+        raise _unreadable(storage, error, root) from None
     return sorted(
         info.base_name for info in folders if info.type == fs.FileType.Directory and info.base_name != TRIALS
     )
 
 
-def _unreadable(storage: str, error: OSError) -> PipelineError:
-    """Such as keys that are wrong, or a bucket of somebody else's."""
+def _unreadable(storage: str, error: OSError, place: str) -> PipelineError:
+    """Such as keys that are wrong, or a bucket of somebody else's; or permissions on a local disk."""
+    if error.errno and "://" not in storage:
+        return PipelineError(f"{place}: cannot be read: {os.strerror(error.errno)}")
     said = " ".join(str(error).split())
     return PipelineError(f"--storage {storage}: cannot be used: {said}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pipeline import hdf5, layout
+from pipeline import files, hdf5, layout
 from pipeline.errors import PipelineError
 
 BLOCK = 4096  # images in memory at a time; 12 MB of RGB crops
@@ -97,8 +97,11 @@ def read(path: Path, dimensions: int) -> Iterator[dict[str, Split]]:
     Raises:
         PipelineError: the file is absent, damaged, or of another layout.
     """
-    if not path.exists():
-        raise PipelineError(f"{path}: not found; run `dvc repro` to make it")
+    try:
+        files.check_readable(path)
+    except FileNotFoundError:
+        way = layout.way_to_workspace("run `dvc repro` to make it")
+        raise PipelineError(f"{path}: not found; {way}") from None
     try:
         file = h5py.File(path, "r")
     except OSError as error:

@@ -57,8 +57,11 @@ def create(folder: Path, changes: params.Changes | None = None, *, git: bool = T
     Raises:
         PipelineError: the folder holds something already, or cannot be made.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise PipelineError(f"{folder}: not an empty folder; name another, or empty it")
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise PipelineError(f"{folder}: not an empty folder; name another, or empty it")
+    except OSError as error:
+        raise files.unreadable(folder, error) from None
     source = template()
     with files.atomic_directory(folder) as part:
         for name in TEMPLATE:

@@ -3,10 +3,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import models
 import pytest
 
-from pipeline import files
+from pipeline import files, hdf5, locks
+from pipeline import workspace as workspaces
+from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PipelineError
+from vae import modelfile
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -70,3 +74,60 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PipelineError, match="inside: cannot be written: File exists"):
         files.write_text(tmp_path / "file" / "inside", "")
+
+
+def test_modes_are_what_the_umask_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = models.start("red", models.square(8), models.model(hidden=(4,), latent=2))
+    before = os.umask(0o027)
+    try:
+        files.write_text(Path("a/text"), "")
+        with files.atomic_directory(Path("b/models")) as part:
+            modelfile.save_model(part / "red.safetensors", state)
+        with hdf5.created(Path("c/file.h5")) as file:
+            file.create_dataset("x", data=[1])
+        checkpoints = Checkpoints(str(tmp_path / "runs"), "run", ("red",))
+        checkpoints.save(state)
+        checkpoints.describe(a=1)
+        checkpoints.mark()
+        with locks.hold(Path("locks/lock"), print):
+            assert Path("locks/lock.holder").stat().st_mode & 0o777 == 0o640
+        workspaces.create(Path("w"), workspaces.DEMO)
+    finally:
+        os.umask(before)
+    for path in tmp_path.rglob("*"):
+        if not path.is_symlink() and not any(parent.is_symlink() for parent in path.parents):
+            assert path.stat().st_mode & 0o777 == (0o750 if path.is_dir() else 0o640), path
+
+
+def test_another_file_that_fails_is_named_by_itself(tmp_path: Path) -> None:
+    with (
+        pytest.raises(PipelineError, match=r"none: No such file or directory; .*/file was not written$"),
+        files.atomic_file(tmp_path / "file"),
+    ):
+        (tmp_path / "none").read_text()
+
+
+def test_a_read_only_file_system(tmp_path: Path) -> None:
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "none", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        with pytest.raises(
+            PipelineError, match="file: cannot be written: Read-only file system; nothing was"
+        ):
+            files.write_text(tmp_path / "file", "")
+        with (
+            pytest.raises(
+                PipelineError, match="folder: cannot be written: Read-only file system; nothing was"
+            ),
+            files.atomic_directory(tmp_path / "folder"),
+        ):
+            pass
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyarrow import fs
 from test_fit import MODEL, TRAIN, fresh, images
 
 from pipeline import layout, runs
@@ -134,6 +135,22 @@ def test_an_epoch_counts_once_all_its_files_are_whole(
     assert checkpoints.latest() == 1
     state = checkpoints.load(1, "red")
     assert (state.component, state.epoch) == ("red", 1)
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_taken_for_a_damaged_one(
+    checkpoints: Checkpoints, epochs: dict[int, list[State]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for state in epochs[1]:
+        checkpoints.save(state)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(fs, "copy_files", refuse)
+    with pytest.raises(
+        PipelineError, match=r"epoch-000001/red\.safetensors: cannot be read: Permission denied"
+    ):
+        checkpoints.latest()
 
 
 def test_old_epochs_are_deleted_and_one_spare_is_kept(

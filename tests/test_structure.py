@@ -22,7 +22,7 @@ PIPELINE_ROOMS = {
     "data": {"common"},
     "common": set(),
 }
-CLI = {"cli", "cli_cluster", "cli_models", "cli_studies", "options"}
+CLI = {"__main__", "cli", "cli_cluster", "cli_models", "cli_presets", "cli_studies", "options"}
 RAY = {"board", "gang", "patience", "ray_session", "training_view", "worker"}
 
 

@@ -383,6 +383,12 @@ def test_results_come_back_whole_or_not_at_all(workspace: Path) -> None:
     assert results.load("key", 6) is None
 
 
+def test_a_result_that_cannot_be_read_is_not_trained_again(workspace: Path) -> None:
+    results.path("key", 6).mkdir(parents=True)
+    with pytest.raises(PipelineError, match=r"key-000006.safetensors: cannot be read: Is a directory$"):
+        results.load("key", 6)
+
+
 def test_the_band_holds_another_seed_in_95_of_100_cases() -> None:
     draw = np.random.default_rng(0)
     values = draw.normal(100.0, 3.0, (4000, 7))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 # One key, because safetensors writes several in no fixed order, and equal contents must be equal bytes.
@@ -18,20 +18,24 @@ class ModelFileError(ValueError):
 
 def write(path: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     """Write a file. Equal contents give equal bytes."""
-    save_file(tensors, path, {KEY: json.dumps(about)})
+    # Not by `save_file`: what it writes none but its owner may read, whatever the umask.
+    path.write_bytes(save(tensors, {KEY: json.dumps(about)}))
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What `write` wrote, to the bit.
 
     Raises:
-        ModelFileError: the file is not there, damaged, or another kind.
+        ModelFileError: the file is not there, cannot be read, is damaged, or another kind.
     """
     try:
+        path.open("rb").close()  # of a file that may not be read, `safe_open` says that it is not there
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})[KEY])
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
     except FileNotFoundError:
         raise ModelFileError(f"{path}: no such model file") from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (SafetensorError, KeyError, ValueError) as error:
         raise ModelFileError(f"{path}: not a vaepipe model file, or damaged ({error})") from None

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
+from pipeline import files
 from pipeline.errors import PipelineError
 
 REMEDY = "delete it and run `dvc repro -f download`, or mend the source"
@@ -20,9 +21,11 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         PipelineError: the file is absent, damaged, or not of this layout.
     """
     try:
-        contents = scipy.io.loadmat(str(path), variable_names=("X", "y"))
+        files.check_readable(path)
     except FileNotFoundError:
         raise PipelineError(f"{path}: not found; run `dvc repro download` to get it") from None
+    try:
+        contents = scipy.io.loadmat(str(path), variable_names=("X", "y"))
     # scipy answers a damaged file with whatever its parser trips over: zlib.error, TypeError, ValueError...
     except Exception as error:
         raise PipelineError(f"{path}: not a whole MATLAB 5 file ({error}); {REMEDY}") from None

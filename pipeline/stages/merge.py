@@ -207,3 +207,5 @@ def _history() -> list[Record]:
         return page.read_history(layout.HISTORY)
     except FileNotFoundError:
         raise PipelineError(f"{layout.HISTORY}: not found; run `dvc repro` to make it") from None
+    except OSError as error:
+        raise files.unreadable(layout.HISTORY, error) from None

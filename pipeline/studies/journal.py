@@ -36,7 +36,7 @@ class Journal:
         """Read what there is.
 
         Raises:
-            PipelineError: a line in the middle is damaged.
+            PipelineError: it cannot be read, or a line in the middle is damaged.
         """
         self.path = layout.searches() / f"{key}.jsonl"
         self.tried: dict[str, Tried] = {}  # by setting, in the order in which they were started
@@ -54,7 +54,10 @@ class Journal:
 
     def _cut(self) -> str:
         """The file's whole lines; the rest is removed, lest the next line be added to it."""
-        text = self.path.read_text(encoding="utf-8")
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise files.unreadable(self.path, error) from None
         whole = text[: text.rfind("\n") + 1]
         if whole != text:
             files.write_text(self.path, whole)

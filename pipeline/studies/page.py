@@ -45,7 +45,11 @@ class Section:
 
 
 def write(order: Sequence[str]) -> None:
-    """Write the page anew; names that are not in `order` come last."""
+    """Write the page anew; names that are not in `order` come last.
+
+    Raises:
+        PipelineError: a summary cannot be read, or the page not be written.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([Path(__file__).parent, Path(__file__).parents[1] / "report"]),
         autoescape=True,
@@ -64,7 +68,10 @@ def _folders(order: Sequence[str]) -> list[Path]:
 
 
 def _section(folder: Path) -> Section:
-    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    try:
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise files.unreadable(folder / SUMMARY, error) from None
     settings: dict[str, dict[str, Any]] = summary["settings"]
     names = [name for name in COLUMNS if any(name in values for values in settings.values())]
     rows = [(label, [_cell(name, values.get(name)) for name in names]) for label, values in settings.items()]

@@ -4,7 +4,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import layout, params
+from pipeline import files, layout, params
+from pipeline.errors import PipelineError
 from pipeline.studies import declared
 from pipeline.studies.declared import Declared
 from pipeline.studies.explored import Explored
@@ -33,8 +34,8 @@ def unasked(found: Declared) -> list[Path]:
 
 def size(path: Path) -> int:
     """Bytes of a file, or of all that is in a folder."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    found = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in found if file.is_file())
 
 
 def prune(found: Declared, agree: Callable[[list[Path]], bool]) -> list[Path]:
@@ -48,8 +49,8 @@ def prune(found: Declared, agree: Callable[[list[Path]], bool]) -> list[Path]:
         if not paths or not agree(paths):
             return []
         for path in paths:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            try:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            except OSError as error:
+                raise PipelineError(f"{path}: cannot be deleted: {files.reason(error)}") from None
         return paths

@@ -65,8 +65,13 @@ def save(fit: str, result: Result) -> None:
 
 
 def load(fit: str, epochs: int) -> Result | None:
-    """A result; None if there is none. A damaged file counts as none: the trial runs again."""
+    """A result; None if there is none. A damaged file counts as none: the trial runs again.
+
+    Raises:
+        PipelineError: it is there, and may not be read.
+    """
     try:
+        files.check_readable(path(fit, epochs))
         about, tensors = tensorfile.read(path(fit, epochs))
         snapshot = Snapshot(
             epoch=about["epoch"],
@@ -76,7 +81,7 @@ def load(fit: str, epochs: int) -> Result | None:
             seconds=about["seconds"],
         )
         return Result(snapshot, about["machine"])
-    except (ModelFileError, KeyError, TypeError):
+    except (FileNotFoundError, ModelFileError, KeyError, TypeError):
         return None
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import optuna
 from ray.tune.schedulers import ASHAScheduler
-from rich.console import Console
 
 from pipeline import files, layout, params, ray_session
 from pipeline.errors import Interrupted, PipelineError
-from pipeline.progress import console
+from pipeline.progress import console, output
 from pipeline.studies import declared, fleet, page, pictures, planning, results, worker
 from pipeline.studies.declared import Search
 from pipeline.studies.explored import REDUCTION, Candidate, Explored
@@ -50,7 +49,7 @@ def run(search: Search, machines: Machines) -> Setting:
             raise PipelineError(f"search {search.name}: no trial of {search.trials} reached its last epoch")
         _write(explored, best)
         page.write(declared.read().names())
-    out = Console(highlight=False)
+    out = output()
     out.print(f"\n[bold]{search.name}[/]  {explored.verdict(best)}", soft_wrap=True)
     out.print(f"{layout.study(search.name)}/: results.csv, plot.svg, {page.SUMMARY}", soft_wrap=True)
     if explored.missing():

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from pipeline import files, layout, params, ray_session
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.params import Params
-from pipeline.progress import console
+from pipeline.progress import console, output
 from pipeline.report import figures
 from pipeline.studies import declared, fleet, ground, page, pictures, planning, results, tables, worker
 from pipeline.studies.declared import Study
@@ -27,7 +26,6 @@ from pipeline.studies.view import TrialsView
 from pipeline.studies.worker import Shared
 
 FILES = ("results.csv", "plot.svg", "pictures.png", "metrics.json")  # of a study, besides its summary
-WIDE = 160  # columns of text that is printed to a file
 
 
 def run(studies: Sequence[Study], noise: Study, machines: Machines) -> None:
@@ -229,9 +227,7 @@ def _show(outcome: Outcome) -> None:
         column.no_wrap = True
     for row in rows:
         table.add_row(*map(escape, row))
-    out = Console(highlight=False)
-    if not out.is_terminal:
-        out.width = WIDE
+    out = output()
     out.print(f"\n[bold]{outcome.study.name}[/]  {escape(outcome.study.question)}")
     out.print(table)
     for sentence in tables.verdict(outcome):

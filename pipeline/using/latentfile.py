@@ -20,7 +20,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pipeline import hdf5
+from pipeline import files, hdf5
 from pipeline.errors import PipelineError, shown
 
 FORMAT, VERSION = "vaepipe latents", 1
@@ -145,6 +145,7 @@ def read(path: Path) -> Iterator[LatentFile]:
     """
     if not path.is_file():
         raise PipelineError(f"{shown(path)}: {'not a file' if path.exists() else 'not found'}")
+    files.check_readable(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:

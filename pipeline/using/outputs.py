@@ -1,5 +1,6 @@
 """Where results go: checked before anything is computed."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,3 +47,7 @@ def _check_parent(path: Path) -> None:
         raise PipelineError(f"{shown(path)}: expected the name of something new, not the folder one is in")
     if not path.parent.is_dir():
         raise PipelineError(f"{shown(path)}: there is no folder {shown(path.parent)}; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PipelineError(
+            f"{shown(path)}: cannot be written: {shown(path.parent)} takes no new files; name another place"
+        )

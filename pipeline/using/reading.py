@@ -69,7 +69,8 @@ def models(place: Path, device: str | None) -> Autoencoder:
     try:
         return load(place, device)
     except ModelFileError as error:
-        raise PipelineError(f"{error}; --models names a folder that `vaepipe train` has written") from None
+        way = layout.way_to_workspace("--models names a folder that `vaepipe train` has written")
+        raise PipelineError(f"{error}; {way}") from None
     except ValueError as error:
         raise PipelineError(str(error)) from None
 
