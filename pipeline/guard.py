@@ -6,7 +6,7 @@ was changed meanwhile, the stage has to fail, or dvc.lock and the report tell of
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,11 +129,16 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 def _data(reads: Reads) -> dict[Path, object]:
     """Size and time of change of every file; not what is in it, which would take as long as the stage."""
     found: dict[Path, object] = {}
-    for path in (path for dep in reads.deps for path in (dep, *dep.rglob("*"))):
-        if path.is_file():
-            about = path.stat()
-            found[path] = (about.st_size, about.st_mtime_ns)
+    for path in (path for dep in reads.deps for path in (dep, *_below(dep))):
+        with suppress(OSError):  # the stage itself says what it cannot read
+            if path.is_file():
+                about = path.stat()
+                found[path] = (about.st_size, about.st_mtime_ns)
     return found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    return (Path(top, name) for top, _, names in os.walk(folder) for name in names)
 
 
 def _differing(before: Mapping[Any, Any], after: Mapping[Any, Any]) -> list[Any]:

@@ -92,7 +92,7 @@ def test_modes_are_what_the_umask_says(tmp_path: Path, monkeypatch: pytest.Monke
         checkpoints.mark()
         with locks.hold(Path("locks/lock"), print):
             assert Path("locks/lock.holder").stat().st_mode & 0o777 == 0o640
-        workspaces.create(Path("w"), workspaces.DEMO)
+        workspaces.create(Path("w"), workspaces.DEMO, git=False)
     finally:
         os.umask(before)
     for path in tmp_path.rglob("*"):

@@ -24,11 +24,11 @@ pytestmark = pytest.mark.slow
 # Root may do everything, unless these are taken from it.
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
-STAGES = ("download", "convert", "split", "judge", "train", "merge")
+STAGES = ("prepare", "download", "convert", "split", "judge", "train", "merge")
 READ_ONLY = {
     **{f"{name}": "cannot be written: Permission denied" for name in STAGES},
-    "study latent": ".vaepipe/trials: cannot be written: Permission denied",
-    "tune": ".vaepipe/trials: cannot be written: Permission denied",
+    "study latent": ".vaepipe/running: cannot be written: Permission denied",
+    "tune": ".vaepipe/running: cannot be written: Permission denied",
     "runs --prune --yes": ".vaepipe/runs: cannot be written: Permission denied",
     "studies --prune --yes": ".vaepipe/trials: cannot be written: Permission denied",
     "preset apply joint": "params.yaml: cannot be written: Permission denied; nothing was changed",
