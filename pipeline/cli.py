@@ -6,6 +6,7 @@ Thin and lazy: a command imports what it runs, so `vaepipe --help` loads neither
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -36,10 +37,11 @@ def main() -> None:
     try:
         app()
     except PipelineError as error:
-        typer.echo(f"error: {error}" if error.status == 1 else str(error), err=True)
+        with suppress(OSError):  # of a standard error that nobody reads any more
+            typer.echo(f"error: {error}" if error.status == 1 else str(error), err=True)
         status = error.status
     except SystemExit as done:  # typer's way to come back
-        status = done.code
+        status = done.code or 0
     if "ray" in sys.modules and isinstance(status, int):
         # An ordinary exit waits for Ray's processes, or is given a status by its threads.
         from pipeline import exits

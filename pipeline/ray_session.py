@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 
 import pipeline
 import vae
+from pipeline import exits
 from pipeline.errors import PipelineError
-from pipeline.exits import SERVERS
 from pipeline.placement import Offer
 
 # Read by Ray's driver process before it starts anything.
@@ -50,7 +50,7 @@ class Session:
     def check(self) -> None:
         """Raise when one of Ray's own processes has died: Ray itself says so after a minute, if at all."""
         for server in self.servers:
-            if not server.is_running() or server.status() == psutil.STATUS_ZOMBIE:
+            if exits.has_ended(server):
                 raise PipelineError(
                     f"Ray's process {server.pid} ended unexpectedly (killed, or out of memory?); "
                     "checkpoints are kept, and the same command goes on from them"
@@ -88,7 +88,7 @@ def session(address: str | None) -> Iterator[Session]:
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         # Not shut down here: under a thread that still waits inside Ray that would end the process without a
         # word, and otherwise it takes seconds. `cli` ends the command with all of its processes.
-        yield Session(joined, tuple(p for p in children if p.name() in SERVERS))
+        yield Session(joined, tuple(p for p in children if exits.name(p) in exits.SERVERS))
         if joined:
             ray.shutdown()
 
