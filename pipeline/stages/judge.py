@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline import files, images, layout
+from pipeline import files, images, layout, machine_limits
 from pipeline.progress import bar, console
 from vae import classifier
 from vae.config import Sizes
@@ -20,6 +20,7 @@ def run(conditional: bool, validation: float, seed: int) -> None:
         if not conditional:
             console.print("the model is not conditional: nothing to judge")
             return
+        machine_limits.share_threads()
         training, _ = images.training(layout.COLOURS, validation)
         sizes = Sizes((len(layout.COLOURS), *training.side), images.classes(training))
         pictures, labels = torch.from_numpy(training.pictures()), torch.from_numpy(training.told())

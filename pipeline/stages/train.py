@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline import files, images, layout, placement, runs
+from pipeline import files, images, layout, machine_limits, placement, runs
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.images import Images
@@ -42,6 +42,7 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Mac
     Raises:
         PipelineError: the data, the request or the training failed; checkpoints are kept.
     """
+    machine_limits.share_threads()
     components = layout.components(model.channels)
     training, held_out = images.training(components, validation)
     if len(training) < train.batch_size:

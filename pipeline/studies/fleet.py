@@ -10,7 +10,7 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
-from pipeline import layout, ray_session
+from pipeline import layout, placement, ray_session
 from pipeline.errors import PipelineError
 from pipeline.images import Images
 from pipeline.placement import Offer
@@ -52,7 +52,7 @@ class Machines:
 class Request:
     """What is asked of Ray."""
 
-    cpus: int  # a trial's
+    cpus: float  # a trial's; with a GPU less than its threads where there are few
     gpus: float  # a trial's share
     at_once: int  # trials, at most
 
@@ -62,7 +62,7 @@ class Request:
 
     def __str__(self) -> str:
         each = (
-            f"1/{round(1 / self.gpus)} GPU" if self.gpus else f"{self.cpus} CPU core{'s' * (self.cpus > 1)}"
+            f"1/{round(1 / self.gpus)} GPU" if self.gpus else f"{self.cpus:g} CPU core{'s' * (self.cpus > 1)}"
         )
         return f"{each} each"
 
@@ -89,7 +89,9 @@ def request(offer: Offer, machines: Machines) -> Request:
     if machines.threads > cores and not to_come:
         raise PipelineError(f"--threads {machines.threads}: no node has more than {cores} CPU cores")
     if gpus:
-        return Request(machines.threads, 1 / machines.per_gpu, gpus * machines.per_gpu)
+        trials = gpus * machines.per_gpu
+        cpus = placement.gpu_cpu_share(offer, trials, machines.per_gpu, machines.threads)
+        return Request(cpus, 1 / machines.per_gpu, trials)
     fit = sum(int(cpus) // machines.threads for cpus in offer.node_cpus)
     return Request(machines.threads, 0, min(fit, machines.workers or fit))
 
