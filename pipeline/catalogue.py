@@ -62,7 +62,7 @@ def remove(storage: str, run: Run) -> None:
     Raises:
         PipelineError: a process trains it.
     """
-    with runs.hold(run.name):
+    with runs.hold(storage, run.name):
         RunFolder(storage, run.name).delete()
 
 

@@ -1,5 +1,6 @@
 """Options that several commands have: the machines, which are no part of an experiment."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,9 +13,22 @@ Gpus = Annotated[
         metavar="N|auto",
     ),
 ]
+
+
+def _storage(text: str | None) -> str | None:
+    """`--storage`: a URI as it is, anything else as a folder, made absolute: ranks run elsewhere."""
+    if not text or "://" in text:
+        return text or None
+    try:
+        return str(Path(text).expanduser().absolute())
+    except RuntimeError:
+        raise typer.BadParameter(f"{text!r}: there is no such home", param_hint="--storage") from None
+
+
 Storage = Annotated[
     str | None,
     typer.Option(
+        callback=_storage,
         envvar="VAEPIPE_STORAGE",
         help="Where checkpoints go: a folder or s3://bucket/folder. Default: in .vaepipe.",
     ),

@@ -6,7 +6,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import vae
 from pipeline import exits, ray_local
 from pipeline.errors import PipelineError
 from pipeline.placement import Offer
+from pipeline.storage_lock import Check
 
 # Read by Ray's driver process before it starts anything.
 ENVIRONMENT = {
@@ -49,9 +50,12 @@ class Session:
 
     joined: bool  # a cluster that was there before, not one of this process's own
     servers: tuple[psutil.Process, ...] = ()  # Ray's processes, where they are this process's own
+    checks: Sequence[Check] = ()  # of what else may be lost: the lock in the storage
 
     def check(self) -> None:
         """Raise when one of Ray's own processes has died: Ray itself says so after a minute, if at all."""
+        for check in self.checks:
+            check()
         for server in self.servers:
             if exits.has_ended(server):
                 raise PipelineError(
@@ -61,8 +65,10 @@ class Session:
 
 
 @contextmanager
-def session(address: str | None) -> Iterator[Session]:
+def session(address: str | None, checks: Sequence[Check] = ()) -> Iterator[Session]:
     """Ray for the block: the cluster at `address`, or one that is started on this machine alone.
+
+    While Ray's work is waited for `checks` are called, which may raise: they belong to what the work needs.
 
     Raises:
         PipelineError: no cluster answers there, or Ray cannot start.
@@ -83,7 +89,7 @@ def session(address: str | None) -> Iterator[Session]:
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         # Not shut down here: under a thread that still waits inside Ray that would end the process without a
         # word, and otherwise it takes seconds. `cli` ends the command with all of its processes.
-        yield Session(joined, tuple(p for p in children if exits.name(p) in exits.SERVERS))
+        yield Session(joined, tuple(p for p in children if exits.name(p) in exits.SERVERS), checks)
         if joined:
             ray.shutdown()
 

@@ -45,7 +45,11 @@ class Machines:
 
     def checkpoints(self) -> str:
         """Where trials keep them."""
-        return f"{self.storage.rstrip('/')}/{TRIALS}" if self.storage else str(layout.TRIALS.absolute())
+        if not self.storage:
+            return str(layout.TRIALS.absolute())
+        # What follows the ? of a URI are settings, not the folder.
+        folder, *settings = self.storage.split("?", 1) if "://" in self.storage else [self.storage]
+        return "?".join([f"{folder.rstrip('/')}/{TRIALS}", *settings])
 
 
 @dataclass(frozen=True)

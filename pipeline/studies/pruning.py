@@ -8,6 +8,7 @@ from pipeline import layout, params
 from pipeline.studies import declared
 from pipeline.studies.declared import Declared
 from pipeline.studies.explored import Explored
+from pipeline.studies.fleet import Machines
 from pipeline.studies.ground import Ground, hold
 
 
@@ -43,7 +44,7 @@ def prune(found: Declared, agree: Callable[[list[Path]], bool]) -> list[Path]:
     Raises:
         PipelineError: trials are being run, or something of the workspace is wrong.
     """
-    with hold():
+    with hold(Machines()):
         paths = unasked(found)
         if not paths or not agree(paths):
             return []
