@@ -18,6 +18,7 @@ from pipeline.ray_session import Session
 from pipeline.runfolder import TRIALS
 from pipeline.studies.trial import Report
 from pipeline.studies.worker import Handed
+from pipeline.waiting import Waiting
 
 # Read by Tune's controller, which is a thread of the driver's.
 ENVIRONMENT = {
@@ -144,6 +145,7 @@ class _Callback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self.watcher = watcher
         # What ends all trials: the first that the watcher raised, or that every trial would meet.
         self.fault: Exception | None = None
+        self.begun = False  # whether any trial has found a place
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks to go on with them in another process, which is never done."""
@@ -158,6 +160,7 @@ class _Callback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
                 self.fault = error
 
     def on_trial_start(self, iteration: int, trials: Any, trial: TuneTrial, **info: Any) -> None:
+        self.begun = True
         self._tell("started", trial.trial_id, trial.config)
 
     def on_trial_result(
@@ -227,11 +230,11 @@ def run(
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     callback = _Callback(watcher)
+    each = {"CPU": wanted.cpus, "GPU": wanted.gpus}
+    waiting = Waiting("trials", each)
     with ray_session.scratch() as folder:
         tuner = tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(trainable, **arguments), {"CPU": wanted.cpus, "GPU": wanted.gpus}
-            ),
+            tune.with_resources(tune.with_parameters(trainable, **arguments), each),
             param_space=dict(space),
             tune_config=tune.TuneConfig(
                 reuse_actors=True,  # importing torch takes seconds
@@ -248,7 +251,7 @@ def run(
                 failure_config=tune.FailureConfig(max_failures=max_failures),
             ),
         )
-        error = ray_session.attend(tuner.fit, session)
+        error = ray_session.attend(tuner.fit, session, lambda: waiting.look(begun=callback.begun))
         if callback.fault:
             raise callback.fault
         if error:
