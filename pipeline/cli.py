@@ -3,6 +3,7 @@
 Thin and lazy: a command imports what it runs, so `vaepipe --help` loads neither torch nor ray.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -33,6 +34,8 @@ def main() -> None:
     """The entry point: one line for what a user can mend."""
     # What stops a container or a batch job, treated as what stops a person's command.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Where the home cannot be written matplotlib makes do with a temporary folder, and has a lot to say of it.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     status: str | int | None
     try:
         app()

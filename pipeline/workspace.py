@@ -1,6 +1,7 @@
 """Workspaces: folders in which `dvc repro` runs."""
 
 import configparser
+import getpass
 import os
 import shutil
 import subprocess
@@ -86,6 +87,10 @@ def demo(folder: Path) -> Path:
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     }
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as containers are given; DVC wants some name
+        environment["LOGNAME"] = str(os.getuid())
     if _run([sys.executable, "-m", "dvc", "repro"], folder, environment):
         raise PipelineError(f"{folder}: dvc repro failed (see above); run `vaepipe demo` again to go on")
     return folder / layout.REPORT
