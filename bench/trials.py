@@ -130,7 +130,7 @@ def under_tune() -> float:
 
     fleet.run = timed
     pictures = Ground(params.read())
-    failed = study.train(pictures.plan(SIX), pictures, Machines())
+    failed = study.train(pictures.plan(SIX), pictures, Machines(), lambda: None)
     if failed:
         raise SystemExit(f"trials failed: {failed}")
     for path in layout.trials().glob("*.safetensors"):

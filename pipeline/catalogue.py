@@ -79,7 +79,7 @@ def remove(storage: str, run: Run) -> None:
     Raises:
         PipelineError: a process trains it, or it cannot be deleted.
     """
-    with runs.hold(run.name):
+    with runs.hold(storage, run.name):
         try:
             RunFolder(storage, run.name).delete()
         except OSError as error:

@@ -3,9 +3,11 @@
 Thin and lazy: a command imports what it runs, so `vaepipe --help` loads neither torch nor ray.
 """
 
+import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -35,16 +37,20 @@ def main() -> None:
     """The entry point: one line for what a user can mend."""
     # What stops a container or a batch job, treated as what stops a person's command.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Where the home cannot be written matplotlib makes do with a temporary folder, and says a lot of it.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     status: str | int | None
     try:
         app(prog_name="vaepipe")
     except PipelineError as error:
-        typer.echo(f"error: {error}" if error.status == 1 else str(error), err=True)
+        with suppress(OSError):  # of a standard error that nobody reads any more
+            typer.echo(f"error: {error}" if error.status == 1 else str(error), err=True)
         status = error.status
     except SystemExit as done:  # typer's way to come back
-        status = done.code
+        status = done.code or 0
     except OSError as error:  # of a file or a folder that nobody has explained better
-        typer.echo(f"error: {_said(error)}", err=True)
+        with suppress(OSError):
+            typer.echo(f"error: {_said(error)}", err=True)
         status = 1
     status = _flushed(status)
     if "ray" in sys.modules and isinstance(status, int):

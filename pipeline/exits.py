@@ -1,24 +1,73 @@
 """Ending a command at once, with all that it started."""
 
+import ctypes
 import os
+import signal
 import sys
+import time
 from contextlib import suppress
 from typing import NoReturn
 
 import psutil
 
-SERVERS = ("gcs_server", "raylet")  # Ray's processes without which nothing goes on
+SERVERS: tuple[str, ...] = ("gcs_server", "raylet")  # Ray's processes without which nothing goes on
+SECONDS = 2.0  # in which what is killed ends; the kernel may keep one that waits for a disk
+PR_SET_CHILD_SUBREAPER = 36  # of Linux's prctl
 
 
 def end(status: int) -> NoReturn:
     """End this process with `status`, and every process below it: no rank trains on.
 
+    Nothing that happens meanwhile changes the status: by now the work is done, or its error is said.
     (Ranks whose raylet was killed are below it no longer; they end by themselves, in seconds.)
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        with suppress(ValueError):  # of a thread that is not the main one
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for stream in (sys.stdout, sys.stderr):
+            # Closed by whoever started this, or a pipe that nobody reads any more: nobody misses the rest.
+            with suppress(Exception):
+                stream.flush()
+        _kill_all()
+    finally:
+        os._exit(status)
+
+
+def _kill_all() -> None:
+    with suppress(OSError, AttributeError):  # where this is not Linux
+        # What a killed process had just started becomes this one's child, and is found too.
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    limit = time.monotonic() + SECONDS
     # Last the servers: without them Ray would end this process with a status of its own.
-    for process in sorted(psutil.Process().children(recursive=True), key=lambda p: p.name() in SERVERS):
-        with suppress(psutil.Error):
-            process.kill()
-    os._exit(status)
+    spared = SERVERS
+    while time.monotonic() < limit:
+        alive = [each for each in psutil.Process().children(recursive=True) if not has_ended(each)]
+        if not alive:
+            break
+        for process in alive:
+            if name(process) not in spared:
+                kill(process)
+        spared = ()
+
+
+def kill(process: psutil.Process) -> None:
+    """Kill a process, unless it has ended by itself, or is another user's."""
+    with suppress(psutil.Error):
+        process.kill()
+
+
+def name(process: psutil.Process) -> str:
+    """A process's name; empty once it has ended."""
+    try:
+        return str(process.name())
+    except psutil.Error:
+        return ""
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is gone, or dead and not yet reaped."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

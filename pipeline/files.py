@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,9 @@ def _part(path: Path) -> Path:
         for left in path.parent.glob(f".{path.name}.*.part"):
             pid = left.name.split(".")[-2]
             if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+                # Another process may be removing it too; what cannot be removed takes room, and harms nobody.
+                with suppress(OSError):
+                    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
     except OSError as error:
         raise _explained(path, error) from error
     return path.with_name(f".{path.name}.{os.getpid()}.part")

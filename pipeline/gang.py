@@ -16,6 +16,7 @@ from pipeline.images import Images
 from pipeline.patience import Patience
 from pipeline.placement import Request
 from pipeline.ray_session import Session
+from pipeline.waiting import Waiting
 from pipeline.worker import Handed, Job, train_rank
 from vae.config import Sizes
 
@@ -44,14 +45,16 @@ def train(
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     board = cast(Any, BoardActor).options(scheduling_strategy=here).remote()
     job = replace(job, board=board)
+    ranks, each = len(request.plan.shares), {"CPU": request.cpus_per_rank, "GPU": request.gpus_per_rank}
+    waiting = Waiting(f"{ranks} rank{'s' * (ranks > 1)}", each)
     with ray_session.scratch() as folder:
         trainer = _Trainer(
             train_rank,
             train_loop_config={"job": job},
             scaling_config=ScalingConfig(
-                num_workers=len(request.plan.shares),
+                num_workers=ranks,
                 use_gpu=request.gpus_per_rank > 0,
-                resources_per_worker={"CPU": request.cpus_per_rank, "GPU": request.gpus_per_rank},
+                resources_per_worker=each,
             ),
             # Small numbers for the ranks' agreements go over gloo, gradients on GPUs over NCCL.
             torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if request.gpus_per_rank else "gloo"),
@@ -66,7 +69,7 @@ def train(
             # Never a plain `ray.get`: with Ray's servers gone it would wait for a minute.
             nonlocal reading
             if ray.wait([reading], timeout=0)[0]:
-                _show(reading, show)
+                waiting.look(begun=_show(reading, show).starts > 0)
                 reading = board.read.remote()
 
         error = ray_session.attend(trainer.fit, session, look)
@@ -99,7 +102,7 @@ class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
         return super()._initialize_and_run_controller(**settings)
 
 
-def _show(reading: ray.ObjectRef, show: Callable[[Board], None]) -> None:
+def _show(reading: ray.ObjectRef, show: Callable[[Board], None]) -> Board:
     try:
         read: Board = ray.get(reading)
     except ray.exceptions.RayError as error:
@@ -107,6 +110,7 @@ def _show(reading: ray.ObjectRef, show: Callable[[Board], None]) -> None:
     show(read)
     if read.failure:
         raise PipelineError(read.failure)
+    return read
 
 
 def _explained(error: BaseException) -> str:

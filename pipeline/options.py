@@ -21,8 +21,10 @@ PATH: dict[str, Any] = {"callback": _expanded, "readable": False}
 
 
 def _storage(given: str | None) -> str | None:
-    """A folder as an absolute path, since ranks work elsewhere; a URI as it is."""
-    return given if given is None or "://" in given else str(_expanded(Path(given)).absolute())
+    """A folder as an absolute path, since ranks work elsewhere; a URI as it is; an empty text is none."""
+    if not given:
+        return None
+    return given if "://" in given else str(_expanded(Path(given)).absolute())
 
 
 Gpus = Annotated[
@@ -36,8 +38,8 @@ Gpus = Annotated[
 Storage = Annotated[
     str | None,
     typer.Option(
-        envvar="VAEPIPE_STORAGE",
         callback=_storage,
+        envvar="VAEPIPE_STORAGE",
         help="Where checkpoints go: a folder or s3://bucket/folder. Default: in .vaepipe.",
     ),
 ]

@@ -65,8 +65,13 @@ class Offer:
     """What there is to train on."""
 
     node_cpus: tuple[float, ...]  # CPUs of each node that is up
-    gpus: int  # GPUs that are up
+    node_gpus: tuple[int, ...]  # GPUs of each of those
     gpu_limit: int  # GPUs that are up or that an autoscaler may start
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that are up."""
+        return sum(self.node_gpus)
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,8 @@ def request(components: Sequence[str], offer: Offer, gpus: int | None, workers: 
             f"ask for at most {offer.gpu_limit}, or --gpus auto"
         )
     if gpus:
-        return Request(plan(components, gpus), gpus_per_rank=1, cpus_per_rank=1)
+        chosen = plan(components, gpus)
+        return Request(chosen, gpus_per_rank=1, cpus_per_rank=gpu_cpu_share(offer, len(chosen.shares)))
     ranks = len(components) if workers is None else workers
     cores = sum(int(cpus) for cpus in offer.node_cpus)
     if ranks > max(len(components), cores):
@@ -119,15 +125,35 @@ def waiting(request: Request, offer: Offer, seconds: float) -> str:
 
 
 def cpu_share(node_cpus: Sequence[float], ranks: int) -> float:
-    """The largest request of at most one CPU with which so many ranks fit on the nodes.
+    """The largest request of at most one CPU with which so many ranks fit on the nodes."""
+    if not any(node_cpus):
+        raise PipelineError(f"no node of the cluster offers a CPU for {ranks} ranks")
+    return _share([(cpus, ranks) for cpus in node_cpus if cpus], ranks, 1.0)
+
+
+def gpu_cpu_share(offer: Offer, processes: int, per_gpu: int = 1, most: float = 1.0) -> float:
+    """The same for processes that have a GPU, or share it with others, and want `most` CPUs.
+
+    Of nodes that an autoscaler has yet to start nothing is known; they are taken to have CPUs enough. Where a
+    node has GPUs and no CPU to offer it may be 0: Ray then asks for the GPU alone.
+    """
+    pairs = zip(offer.node_cpus, offer.node_gpus, strict=True)
+    nodes = [(cpus, gpus * per_gpu) for cpus, gpus in pairs if gpus]
+    return _share(nodes, min(processes, offer.gpus * per_gpu), most)
+
+
+def _share(nodes: Sequence[tuple[float, int]], processes: int, most: float) -> float:
+    """The largest share, up to `most`, with which so many fit on nodes of so many CPUs and places each.
 
     Ray counts CPUs in ten-thousandths, so the share is rounded down to those.
     """
-    candidates = {min(1.0, int(cpus / n * 1e4) / 1e4) for cpus in node_cpus for n in range(1, ranks + 1)}
-    fitting = [c for c in candidates if c > 0 and sum(int(cpus / c) for cpus in node_cpus) >= ranks]
-    if not fitting:
-        raise PipelineError(f"no node of the cluster offers a CPU for {ranks} ranks")
-    return max(fitting)
+    shares = {int(cpus / n * 1e4) / 1e4 for cpus, places in nodes for n in range(1, places + 1)} | {most}
+
+    def fit(share: float) -> int:
+        return sum(min(places, int(cpus / share + 1e-9)) for cpus, places in nodes)
+
+    fitting = [share for share in shares if 0 < share <= most and fit(share) >= processes]
+    return max(fitting, default=0.0)
 
 
 def _are(count: int, noun: str) -> str:

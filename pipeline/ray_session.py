@@ -1,14 +1,16 @@
 """Joining a Ray cluster, or starting Ray on this machine, and asking what it offers."""
 
 import os
+import re
 import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import ray
@@ -16,9 +18,10 @@ from ruamel.yaml import YAML
 
 import pipeline
 import vae
+from pipeline import exits, ray_local
 from pipeline.errors import PipelineError
-from pipeline.exits import SERVERS
 from pipeline.placement import Offer
+from pipeline.storage_lock import Check
 
 # Read by Ray's driver process before it starts anything.
 ENVIRONMENT = {
@@ -30,14 +33,15 @@ ENVIRONMENT = {
     # CPU ranks on a machine with GPUs keep seeing none.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
-# The same, where Ray is this process's own: no node of it is ever announced to be taken away.
-LOCAL_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+
+ADDRESS_VARIABLES = ("VAEPIPE_ADDRESS", "RAY_ADDRESS")  # in the order in which --address looks for them
+DASHBOARD_PORT = 8265  # unless it is told otherwise
 
 CONNECT_SECONDS = 5.0  # for a cluster to answer
 ATTEND_SECONDS = 0.25  # between two looks at Ray's processes
 
 # Where `ray up` leaves the cluster's description on the head, for its autoscaler.
-AUTOSCALER_CONFIG = Path("~/ray_bootstrap_config.yaml").expanduser()
+AUTOSCALER_CONFIG = "ray_bootstrap_config.yaml"  # in the home
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,14 @@ class Session:
 
     joined: bool  # a cluster that was there before, not one of this process's own
     servers: tuple[psutil.Process, ...] = ()  # Ray's processes, where they are this process's own
+    checks: Sequence[Check] = ()  # of what else may be lost: the lock in the storage
 
     def check(self) -> None:
         """Raise when one of Ray's own processes has died: Ray itself says so after a minute, if at all."""
+        for check in self.checks:
+            check()
         for server in self.servers:
-            if not server.is_running() or server.status() == psutil.STATUS_ZOMBIE:
+            if exits.has_ended(server):
                 raise PipelineError(
                     f"Ray's process {server.pid} ended unexpectedly (killed, or out of memory?); "
                     "checkpoints are kept, and the same command goes on from them"
@@ -58,29 +65,23 @@ class Session:
 
 
 @contextmanager
-def session(address: str | None) -> Iterator[Session]:
+def session(address: str | None, checks: Sequence[Check] = ()) -> Iterator[Session]:
     """Ray for the block: the cluster at `address`, or one that is started on this machine alone.
+
+    While Ray's work is waited for `checks` are called, which may raise: they belong to what the work needs.
 
     Raises:
         PipelineError: no cluster answers there, or Ray cannot start.
     """
     joined = address not in (None, "local")
-    for name, value in (ENVIRONMENT if joined else ENVIRONMENT | LOCAL_ENVIRONMENT).items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if address and ":" in address:
-        _check_reachable(address)
     quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "configure_logging": True}
-    try:
-        if joined:
-            # Every node runs the driver's own code.
-            ray.init(address, runtime_env={"py_modules": [_folder(vae), _folder(pipeline)]}, **quiet)
-        else:
-            # It listens on the machine's addresses, and answers to who knows the token that Ray makes.
-            ray.init("local", include_dashboard=False, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        reason = " ".join(str(error).split())
-        where = f"--address {address}: no Ray cluster can be joined there" if joined else "Ray cannot start"
-        raise PipelineError(f"{where}: {reason}") from None
+    if joined:
+        _join(str(address), quiet)
+    else:
+        # It listens on the machine's addresses, and answers to who knows its token.
+        ray_local.start(**quiet)
     # Ray answers SIGTERM with an exit of its own; here it is a Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     children = () if joined else psutil.Process().children()
@@ -88,33 +89,67 @@ def session(address: str | None) -> Iterator[Session]:
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         # Not shut down here: under a thread that still waits inside Ray that would end the process without a
         # word, and otherwise it takes seconds. `cli` ends the command with all of its processes.
-        yield Session(joined, tuple(p for p in children if p.name() in SERVERS))
+        yield Session(joined, tuple(p for p in children if exits.name(p) in exits.SERVERS), checks)
         if joined:
             ray.shutdown()
 
 
-def _check_reachable(address: str) -> None:
+def _join(address: str, settings: Mapping[str, Any]) -> None:
+    where = _named(address)
+    if re.match("https?://", address) or address.endswith(f":{DASHBOARD_PORT}"):
+        host = address.split("://")[-1].split("/")[0].partition(":")[0]
+        raise PipelineError(
+            f"{where}: that is the address of Ray's dashboard; give that of the cluster, such as {host}:6379"
+        )
+    if ":" in address:
+        _check_reachable(address, where)
+    try:
+        # Every node runs the driver's own code.
+        ray.init(address, runtime_env={"py_modules": [_folder(vae), _folder(pipeline)]}, **settings)
+    except Exception as error:  # Ray raises plain ones too
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PipelineError(f"{where}: no Ray cluster can be joined there: {reason}") from error
+
+
+def _named(address: str) -> str:
+    """The address, by the option or the variable that it came from."""
+    for name in ADDRESS_VARIABLES:
+        if os.environ.get(name):
+            return f"{name}={address}" if os.environ[name] == address else f"--address {address}"
+    return f"--address {address}"
+
+
+def _check_reachable(address: str, where: str) -> None:
     """Raise within seconds where nothing listens: Ray itself goes on trying for more than ten minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
+        leave = "leave the option out" if where.startswith("--") else f"unset {where.partition('=')[0]}"
         raise PipelineError(
-            f"--address {address}: no Ray cluster answers there ({error}); "
-            "start one with `ray start --head`, or leave the option out to train on this machine"
+            f"{where}: no Ray cluster answers there ({error}); "
+            f"start one with `ray start --head`, or {leave} to train on this machine"
         ) from None
 
 
 def offer(session: Session) -> Offer:
     """The CPUs and GPUs of the cluster that was joined, and the GPUs that its autoscaler may start."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = int(sum(resources.get("GPU", 0) for resources in nodes))
-    startable = autoscaler_gpus(AUTOSCALER_CONFIG) if session.joined else 0
+    gpus = tuple(int(resources.get("GPU", 0)) for resources in nodes)
+    startable = autoscaler_gpus(_home() / AUTOSCALER_CONFIG) if session.joined else 0
     return Offer(
         node_cpus=tuple(resources.get("CPU", 0.0) for resources in nodes),
-        gpus=gpus,
-        gpu_limit=max(gpus, startable),
+        node_gpus=gpus,
+        gpu_limit=max(sum(gpus), startable),
     )
+
+
+def _home() -> Path:
+    """The home folder; one that is not there, for a user who has none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
 
 
 def start_seconds() -> float:

@@ -8,6 +8,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pyarrow import fs
@@ -25,7 +26,7 @@ class RunFolder:
 
     def __init__(self, storage: str, run: str) -> None:
         """`storage` is an absolute path or a URI that pyarrow knows, such as s3://bucket/folder."""
-        self.files, root = _open(storage)
+        self.files, root = open_storage(storage)
         self.storage, self.run = storage, run
         self.root = f"{root}/{run}"
 
@@ -74,18 +75,32 @@ class RunFolder:
             raise PipelineError(f"--storage {self.storage}: cannot be written: {error}") from None
 
     def mark(self) -> str:
-        """Leave a mark that `check_shared` looks for on other nodes; return it."""
+        """Leave a mark that `check_shared` looks for on other nodes; return it.
+
+        It is this driver's own. For whoever holds the run: what killed drivers left is removed.
+        """
         mark = uuid.uuid4().hex
         try:
-            self._write(f"{self.root}/{MARK}", mark)
+            for info in self._list(self.root):
+                if info.base_name.startswith(MARK):
+                    self.files.delete_file(info.path)
+            self._write(self._mark(mark), mark)
         except OSError as error:
             raise PipelineError(f"--storage {self.storage}: cannot be written: {error}") from None
         return mark
 
+    def unmark(self, mark: str) -> None:
+        """Remove the mark; one that cannot be removed is the next driver's to remove."""
+        with suppress(OSError):
+            self.files.delete_file(self._mark(mark))
+
+    def _mark(self, mark: str) -> str:
+        return f"{self.root}/{MARK}-{mark}"
+
     def check_shared(self, mark: str, node: str) -> None:
         """Raise unless this node sees what the driver left, since then its checkpoints would be lost."""
         try:
-            with self.files.open_input_stream(f"{self.root}/{MARK}") as stream:
+            with self.files.open_input_stream(self._mark(mark)) as stream:
                 found = stream.read().decode()
         except OSError:
             found = None
@@ -117,7 +132,7 @@ def names(storage: str) -> list[str]:
     Raises:
         PipelineError: it cannot be used.
     """
-    files, root = _open(storage)
+    files, root = open_storage(storage)
     try:
         folders = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
     except OSError as error:
@@ -135,7 +150,12 @@ def _unreadable(storage: str, error: OSError, place: str) -> PipelineError:
     return PipelineError(f"--storage {storage}: cannot be used: {said}")
 
 
-def _open(storage: str) -> tuple[fs.FileSystem, str]:
+def open_storage(storage: str) -> tuple[fs.FileSystem, str]:
+    """Its file system, and its folder there, without a / at the end.
+
+    Raises:
+        PipelineError: it is of no kind that is known.
+    """
     try:
         files, root = fs.FileSystem.from_uri(storage)
     except (OSError, ValueError) as error:

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 import vae
-from pipeline import layout, locks
+from pipeline import storage_lock
 from pipeline.errors import PipelineError
 from pipeline.images import Images
+from pipeline.storage_lock import Check
 from vae.config import ModelConfig, TrainConfig
 
 
@@ -56,18 +57,20 @@ def add_sources(digest: hashlib.blake2b, *others: Path) -> None:
 
 
 @contextmanager
-def hold(name: str) -> Iterator[None]:
-    """Hold a run: no other process on this machine trains it meanwhile.
+def hold(storage: str, name: str) -> Iterator[Check]:
+    """Hold a run in its storage: no other process that shares it trains the run meanwhile.
+
+    Yields a function that raises once the run is lost to another (see `storage_lock`).
 
     Raises:
         PipelineError: another process holds it; the message names it. That may be one that a killed `dvc`
             left behind.
     """
 
-    def refuse(holder: str) -> None:
+    def refuse(holder: str) -> NoReturn:
         raise PipelineError(
             f"run {name} is being trained by {holder}; wait for it, or end it and run the command again"
         )
 
-    with locks.hold(layout.runs() / name, refuse):
-        yield
+    with storage_lock.hold(storage, name, refuse) as check:
+        yield check

@@ -1,5 +1,6 @@
 """Workspaces: folders in which `dvc repro` runs. They hold no code: they can be committed, cloned, moved."""
 
+import getpass
 import os
 import shutil
 import subprocess
@@ -121,7 +122,12 @@ def run_dvc(arguments: Sequence[str], folder: Path, **variables: str) -> int:
     """Run DVC in a folder, on this terminal; return its status."""
     # DVC calls `vaepipe` by name: let it be the one that this Python belongs to.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return _run([sys.executable, "-m", "dvc", *arguments], folder, os.environ | {"PATH": path} | variables)
+    environment = os.environ | {"PATH": path} | variables
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as containers are given; DVC wants some name
+        environment["LOGNAME"] = str(os.getuid())
+    return _run([sys.executable, "-m", "dvc", *arguments], folder, environment)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -84,6 +84,7 @@ def test_pruning_asks_and_keeps_what_the_models_came_from(
 
 def test_a_run_that_is_being_trained_is_not_removed(two_runs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(two_runs).parents[1])
-    with runs.hold("cut-off"), pytest.raises(PipelineError, match="run cut-off is being trained by process"):
+    held = runs.hold(two_runs, "cut-off")
+    with held, pytest.raises(PipelineError, match="run cut-off is being trained by process"):
         catalogue.remove(two_runs, catalogue.find(two_runs)[0])
     assert len(catalogue.find(two_runs)) == 2

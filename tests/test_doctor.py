@@ -21,13 +21,14 @@ from models import model, square, train
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pipeline import cli, layout, params
+from pipeline import cli, layout, machine_limits, params
 from pipeline import workspace as workspaces
 from pipeline.data import matfile
 from pipeline.data.official import OFFICIAL
 from pipeline.doctor import checks, machine, needs, source, speed, visit
 from pipeline.doctor.checks import Answer, Finding
 from pipeline.doctor.speed import Gpu, Result
+from pipeline.machine_limits import Memory
 from pipeline.store import Provenance, create
 from vae.config import Sizes
 from vae.model import VAE
@@ -209,20 +210,6 @@ def test_the_lock_counts_before_the_package_s_own_ranges(tmp_path: Path) -> None
     assert machine.installed("no-such-package") is None
 
 
-def test_a_container_s_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    unlimited, free = machine.cores(), machine.memory()
-    monkeypatch.setattr(machine, "CGROUP", tmp_path)
-    (tmp_path / "cpu.max").write_text("100000 100000\n")
-    (tmp_path / "memory.max").write_text("1000000\n")
-    (tmp_path / "memory.current").write_text("400000\n")
-    assert machine.cores() == 1
-    assert machine.memory() == (1_000_000, 600_000)
-    for name in ("cpu.max", "memory.max"):
-        (tmp_path / name).write_text("max 100000\n" if name == "cpu.max" else "max\n")
-    assert machine.cores() == unlimited
-    assert machine.memory()[0] == free[0]
-
-
 def test_dvc_s_cache_is_where_its_settings_say(workspace: Path) -> None:
     workspaces.create(workspace / "w", git=False)
     folder, kinds = machine.cache(workspace / "w/.dvc")
@@ -374,8 +361,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[speed.Job]:
         return [Result("cpu", 1, 1000.0, ())] * ranks, ""
 
     monkeypatch.setattr(machine, "measure", measure)
-    monkeypatch.setattr(machine, "cores", lambda: 2)
-    monkeypatch.setattr(machine, "memory", lambda: (8 * GB, 6 * GB))
+    monkeypatch.setattr(machine_limits, "cores", lambda: 2)
+    monkeypatch.setattr(machine_limits, "memory", lambda: Memory(8 * GB, 6 * GB, limited=False))
     monkeypatch.setattr(machine, "free", lambda path: 100 * GB)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     return jobs
@@ -407,6 +394,7 @@ def test_a_workspace_that_is_ready(
     found = {line[9:].split("  ")[0].strip(): line for line in lines}
     assert "2,000 train, 300 test images" in found["params.yaml"]
     assert "generated here" in found["source"]
+    assert found["Ray's folder"].endswith("/ray")
     assert "DVC's cache only links to them" in found["disk"]
     # 10 epochs of 1,900 images of three channels, 2,000 channel images a second.
     assert "about 28 s for 10 epochs of 1,900 images" in found["training time"]

@@ -315,7 +315,8 @@ def test_a_run_that_another_process_trains_is_refused_before_ray_starts(
     merged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "run_hash", lambda *_: "abc")
-    code = "from pipeline import runs\nwith runs.hold('abc'): print('held', flush=True); input()"
+    held = f"with runs.hold({str(layout.runs().absolute())!r}, 'abc'): print('held', flush=True); input()"
+    code = f"from pipeline import runs\n{held}"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:

@@ -43,7 +43,7 @@ def test_every_component_is_trained_by_equally_many_whole_sets_of_replicas(count
 
 
 def offer(cpus: tuple[float, ...] = (2.0,), gpus: int = 0, limit: int | None = None) -> Offer:
-    return Offer(cpus, gpus, gpus if limit is None else limit)
+    return Offer(cpus, (gpus,) + (0,) * (len(cpus) - 1), gpus if limit is None else limit)
 
 
 def test_without_gpus_a_cpu_rank_a_component() -> None:
@@ -101,6 +101,25 @@ def test_a_share_that_fits_in_sum_but_on_no_node_is_not_taken() -> None:
 
 
 @pytest.mark.parametrize(
+    ("cpus", "gpus", "limit", "asked", "share"),
+    [
+        ((2.0,), (3,), 3, 3, 0.6666),  # three GPUs and two cores
+        ((8.0,), (3,), 3, 3, 1.0),
+        ((1.0, 8.0), (2, 2), 4, 3, 1.0),  # one rank here, two there
+        ((1.0, 8.0), (2, 2), 4, 4, 0.5),
+        ((0.0, 4.0), (0, 1), 3, 3, 1.0),  # two to come, of which nothing is known
+        ((0.0,), (0,), 3, 3, 1.0),  # all to come
+        ((0.0,), (2,), 2, 2, 0.0),  # a node that offers no CPU
+    ],
+)
+def test_a_gpu_rank_asks_for_no_more_cpu_than_there_is(
+    cpus: tuple[float, ...], gpus: tuple[int, ...], limit: int, asked: int, share: float
+) -> None:
+    found = request([f"c{i}" for i in range(asked)], Offer(cpus, gpus, limit), asked, None)
+    assert (found.gpus_per_rank, found.cpus_per_rank) == (1, share)
+
+
+@pytest.mark.parametrize(
     ("limits", "expected"),
     [({"max_workers": 3}, 3), ({"max_workers": 2}, 2), ({"max_workers": 9}, 7)],
 )
@@ -125,10 +144,10 @@ def test_the_clusters_own_file_lets_three_gpus_be_asked_for() -> None:
 
 
 def test_what_is_waited_for_is_said() -> None:
-    three = request(RGB, Offer((0.0,), gpus=1, gpu_limit=3), 3, None)
-    said = waiting(three, Offer((0.0,), gpus=1, gpu_limit=3), 1800)
+    three = request(RGB, Offer((0.0,), (1,), gpu_limit=3), 3, None)
+    said = waiting(three, Offer((0.0,), (1,), gpu_limit=3), 1800)
     assert said.startswith("waiting for 2 more GPUs: 1 of 3 are up, and the autoscaler starts the others")
     assert said.endswith("tried again every 30 min")
-    assert waiting(three, Offer((0.0,), gpus=3, gpu_limit=3), 1800) == ""
-    cpus = request(RGB, Offer((2.0,), gpus=0, gpu_limit=0), None, None)
-    assert waiting(cpus, Offer((2.0,), gpus=0, gpu_limit=0), 60) == ""
+    assert waiting(three, Offer((0.0,), (3,), gpu_limit=3), 1800) == ""
+    cpus = request(RGB, Offer((2.0,), (0,), gpu_limit=0), None, None)
+    assert waiting(cpus, Offer((2.0,), (0,), gpu_limit=0), 60) == ""

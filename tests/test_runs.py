@@ -87,7 +87,11 @@ def test_a_changed_line_of_vae_is_another_run(tmp_path: Path, monkeypatch: pytes
     assert runs.run_hash(SEEN, NONE, MODEL, TRAIN) != before
 
 
-HOLD = "from pipeline import runs\nwith runs.hold('abc'): print('held', flush=True); input()"
+HOLD = """
+from pathlib import Path
+from pipeline import runs
+with runs.hold(str(Path.cwd()), "abc"): print("held", flush=True); input()
+"""
 
 
 def test_a_run_is_held_by_one_process_which_is_named(workspace: Path) -> None:
@@ -103,7 +107,7 @@ def test_a_run_is_held_by_one_process_which_is_named(workspace: Path) -> None:
 
 
 def _hold() -> None:
-    with runs.hold("abc"):
+    with runs.hold(str(Path.cwd()), "abc"):
         pass
 
 

@@ -14,12 +14,13 @@ import pytest
 from conftest import CUT, Vaepipe
 from models import model, square, start
 
-from pipeline import layout, runfolder
+from pipeline import layout, runfolder, runs, storage_lock
 from pipeline import workspace as workspaces
 from pipeline.checkpoints import KEPT, Checkpoints
 from pipeline.errors import PipelineError
 from pipeline.runfolder import RunFolder
 from pipeline.stages import convert, split
+from pipeline.storage_lock import Lease
 
 KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 COLOURS = ("red", "green", "blue")
@@ -97,6 +98,29 @@ def test_checkpoints_are_kept_as_on_a_disk(address: str) -> None:
         checkpoints.check_shared("another", "here")
     checkpoints.delete()
     assert runfolder.names(uri(address)) == []
+
+
+def test_a_run_in_a_bucket_has_one_driver(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a lease, since a bucket has no locks; its age is told by the server's clock."""
+    for name, seconds in (("SETTLED", 0.1), ("RENEWED", 0.5), ("STALE", 3.5)):
+        monkeypatch.setattr(storage_lock, name, seconds)
+    storage = uri(address, "ours/held")
+    with runs.hold(storage, "abc") as check:
+        check()
+        monkeypatch.setattr(storage_lock, "_machine", lambda: "another")
+        with (
+            pytest.raises(PipelineError, match=r"^run abc is being trained by process \d+ on \S+ since "),
+            runs.hold(storage, "abc"),
+        ):
+            pass
+        assert runfolder.names(storage) == []  # a lease is no run
+    Lease(storage, "abc")._write()  # of a driver that died on a third machine
+    monkeypatch.setattr(storage_lock, "_machine", lambda: "a third")
+    with pytest.raises(PipelineError, match="is being trained"), runs.hold(storage, "abc"):
+        pass
+    time.sleep(4.5)  # S3 tells whole seconds
+    with runs.hold(storage, "abc") as check:
+        check()
 
 
 @pytest.fixture

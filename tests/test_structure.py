@@ -23,7 +23,7 @@ PIPELINE_ROOMS = {
     "common": set(),
 }
 CLI = {"__main__", "cli", "cli_cluster", "cli_models", "cli_presets", "cli_studies", "options"}
-RAY = {"board", "gang", "patience", "ray_session", "training_view", "worker"}
+RAY = {"board", "gang", "patience", "ray_local", "ray_session", "training_view", "waiting", "worker"}
 
 
 def room(module: str) -> str:

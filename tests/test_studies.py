@@ -212,18 +212,22 @@ def test_a_trial_is_known_by_all_that_shapes_it() -> None:
     ],
 )
 def test_trials_on_cpus(machines: Machines, expected: tuple[int, float, int]) -> None:
-    found = fleet.request(Offer((4.0, 2.0), 0, 0), machines)
+    found = fleet.request(Offer((4.0, 2.0), (0, 0), 0), machines)
     assert (found.cpus, found.gpus, found.at_once) == expected
     assert found.device == "cpu"
 
 
 def test_trials_share_gpus() -> None:
-    offer = Offer((8.0,), 2, 2)
+    offer = Offer((8.0,), (2,), 2)
     assert fleet.request(offer, Machines()).at_once == 4
     found = fleet.request(offer, Machines(gpus=1, per_gpu=4))
     assert (found.gpus, found.at_once, found.device) == (0.25, 4, "cuda")
     assert fleet.request(offer, Machines(workers=3)).device == "cpu"
-    assert fleet.request(Offer((0.0,), 0, 3), Machines()).at_once == 6  # that an autoscaler may start
+    assert found.cpus == 1
+    # Eight trials on two cores; and two that would like three threads each.
+    assert fleet.request(Offer((2.0,), (2,), 2), Machines(per_gpu=4)).cpus == 0.25
+    assert fleet.request(Offer((4.0,), (1,), 1), Machines(threads=3)).cpus == 2
+    assert fleet.request(Offer((0.0,), (0,), 3), Machines()).at_once == 6  # that an autoscaler may start
 
 
 @pytest.mark.parametrize(
@@ -236,7 +240,7 @@ def test_trials_share_gpus() -> None:
 )
 def test_machines_that_are_not_there(machines: Machines, said: str) -> None:
     with pytest.raises(PipelineError, match=said):
-        fleet.request(Offer((8.0,), 2, 2), machines)
+        fleet.request(Offer((8.0,), (2,), 2), machines)
 
 
 TINY = model(latent=2, hidden=(8,))

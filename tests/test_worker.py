@@ -106,7 +106,7 @@ def test_the_last_of_too_many_failures_is_one_line() -> None:
 def test_what_people_read_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     from pipeline.placement import Offer
 
-    asked = request(("red", "green", "blue"), Offer((2.0,), 0, 0), None, None)
+    asked = request(("red", "green", "blue"), Offer((2.0,), (0,), 0), None, None)
     notice = Notice([Record("red", 8, "train", 640.0, 634.0, 6.0)], 18_000.0)
     with TrainingView("abc", asked, 8, 3) as view:
         view.show(Board(starts=1, first_epoch=5))

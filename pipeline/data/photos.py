@@ -1,7 +1,6 @@
 """SVHN's format 1: photos of whole numbers, of which each digit becomes an image."""
 
 import io
-import os
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from pipeline import files, layout, store
+from pipeline import files, layout, machine_limits, store
 from pipeline.data import archive, crops, digitstruct
 from pipeline.data.digitstruct import Box
 from pipeline.errors import PipelineError, shown
@@ -168,7 +167,7 @@ def _cropped(
     """Of each photo that has digits, once: its crops (3, size, size), or why there is none."""
     waiting: deque[tuple[str, Future[list[np.ndarray | str]]]] = deque()
     unmet = set(places)
-    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "crop") as pool:
+    with ThreadPoolExecutor(min(THREADS, machine_limits.cores()), "crop") as pool:
         for name, content in archive.members(path, split, unmet.__contains__, advance):
             unmet.remove(name)
             mine = [digits[place] for place in places[name]]

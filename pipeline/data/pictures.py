@@ -3,7 +3,6 @@
 import hashlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline import layout, store
+from pipeline import layout, machine_limits, store
 from pipeline.data.folder import Listing
 from pipeline.errors import PipelineError, shown
 from pipeline.params import LEAST_SIDE, MOST_SIDE
@@ -98,7 +97,7 @@ def write(path: Path, folder: Path, listings: dict[str, Listing], size: int | No
 @contextmanager
 def loader(size: int | None) -> Iterator[Callable[[Sequence[Path]], Iterable[Loaded]]]:
     """Yield `load` of many files, in their order, some at once."""
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(THREADS, machine_limits.cores())) as pool:
         # What Pillow warns of and logs is either harmless or an error here.
         warnings.simplefilter("ignore")
         logging.getLogger("PIL").addHandler(logging.NullHandler())

@@ -5,7 +5,6 @@ soft lens, noise and JPEG. Each is a function that works on a block of images at
 the block's own. Their ranges are fitted to a slice of SVHN: its brightness, contrast, tint and sharpness.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import dctn, idctn
 from scipy.ndimage import map_coordinates
 
+from pipeline import machine_limits
 from pipeline.data.glyphs import CELL, FACES, GLYPH, glyph_atlas
 
 BLOCK = 256  # images drawn together
@@ -69,7 +69,7 @@ def generate(
     labels = np.empty(count, np.uint8)
     starts = range(0, count, BLOCK)
     glyph_atlas()  # once, before the threads ask for it
-    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(THREADS, machine_limits.cores())) as pool:
         blocks = pool.map(partial(draw_block, seed, split), range(len(starts)))
         for start, (block_images, block_labels) in zip(starts, blocks, strict=True):
             size = min(BLOCK, count - start)

@@ -5,12 +5,14 @@ Bytes are decimal where they are shown: 1 GB is 10^9.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from rich.filesize import decimal
 
 from pipeline.doctor.needs import CHANNELS, RAY_SHARE, Experiment
 from pipeline.doctor.speed import Gpu, Result
+from pipeline.ray_folder import REMEDY
 from vae.config import TrainConfig
 
 Status = Literal["ok", "warning", "problem"]
@@ -163,6 +165,13 @@ def shared_memory(free: int | None, available: int, images: int) -> Finding:
             f"enlarge /dev/shm; a container has an option for it: docker run --shm-size={gigabytes}gb",
         )
     return Finding("ok", what, f"{decimal(free)} free in /dev/shm; the images take {decimal(images)}")
+
+
+def ray_folder(found: Path | None, trouble: str) -> Finding:
+    """Where Ray will make its sockets, or why it cannot."""
+    if found is None:
+        return Finding("problem", "Ray's folder", trouble, REMEDY)
+    return Finding("ok", "Ray's folder", str(found))
 
 
 def gpus(seen: Sequence[Gpu], installed: int) -> Finding:

@@ -13,7 +13,6 @@ from importlib import metadata
 from itertools import islice
 from pathlib import Path
 
-import psutil
 from pydantic import TypeAdapter
 
 import pipeline
@@ -29,7 +28,6 @@ MOST_FILES = 200_000  # that are counted: someone may name a whole disk as the s
 ENGINE = [sys.executable, "-P", "-m", "pipeline.doctor.speed"]
 
 SHARED_MEMORY = Path("/dev/shm")
-CGROUP = Path("/sys/fs/cgroup")
 NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
@@ -73,27 +71,6 @@ def command_folder() -> str | None:
     """Where the `vaepipe` on PATH is, links followed."""
     found = shutil.which("vaepipe")
     return str(Path(found).resolve().parent) if found else None
-
-
-def cores() -> int:
-    """What this process may use: its CPU set and its container's quota count, as they do for Ray."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = (CGROUP / "cpu.max").read_text().split()
-        return max(1, min(count, int(int(quota) / int(period))))
-    except (OSError, ValueError):  # no such file, or no limit: "max"
-        return count
-
-
-def memory() -> tuple[int, int]:
-    """Bytes in all, and available; a container's limit counts."""
-    machine = psutil.virtual_memory()
-    try:
-        limit = int((CGROUP / "memory.max").read_text())
-        used = int((CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):
-        return machine.total, machine.available
-    return min(machine.total, limit), min(machine.available, max(0, limit - used))
 
 
 def shared_memory() -> int | None:

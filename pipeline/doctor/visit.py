@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline import layout
+from pipeline import layout, machine_limits, ray_folder
 from pipeline import params as parameters
 from pipeline.doctor import checks, machine, needs, source
 from pipeline.doctor.checks import Finding
@@ -50,17 +50,18 @@ def examine(seconds: float) -> list[Finding]:
     experiment = [checks.parameters(error, size, params.train)] if inside else []
     if not error:  # else the source is just the default one, and no concern of this workspace
         experiment.append(checks.source(params.data.source, answers))
-    components, cores = len(layout.components(params.model.channels)), machine.cores()
+    components, cores = len(layout.components(params.model.channels)), machine_limits.cores()
     job = Job(params.model, params.train, size.sizes(params.model), seconds, first=True)
     results, trouble = machine.measure(job, min(components, cores))
-    total, available = machine.memory()
+    memory = machine_limits.memory()
     return [
         *_software(),
         *_place(inside),
         *experiment,
         checks.cores(cores, components),
-        checks.memory(total, available, needs.memory(size, params.model)),
-        checks.shared_memory(machine.shared_memory(), available, size.training_bytes),
+        checks.memory(memory.total, memory.available, needs.memory(size, params.model)),
+        checks.shared_memory(machine.shared_memory(), memory.available, size.training_bytes),
+        checks.ray_folder(*ray_folder.look()),
         checks.gpus(results[0].gpus if results else (), machine.gpus_installed()),
         *_disks(needs.disk(size, params.model), inside),
         checks.training_time(results, trouble, params.train, size.fitted),

@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline import files, images, layout, places
+from pipeline import files, images, layout, machine_limits, places
 from pipeline.progress import bar
 from vae import classifier
 from vae.config import Sizes
@@ -23,6 +23,7 @@ def run(conditional: bool, validation: float, seed: int) -> None:
         if not conditional:
             files.write_text(folder / layout.NO_CLASSIFIER.name, NOTE)
             return
+        machine_limits.share_threads()
         training, _ = images.training(layout.COLOURS, validation)
         sizes = Sizes((len(layout.COLOURS), *training.side), images.classes(training))
         pictures, labels = torch.from_numpy(training.pictures()), torch.from_numpy(training.told())

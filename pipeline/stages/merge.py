@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline import files, gallery, images, layout, measures, store
+from pipeline import files, gallery, images, layout, machine_limits, measures, store
 from pipeline.errors import PipelineError
 from pipeline.images import Images
 from pipeline.params import Params
@@ -44,6 +44,7 @@ def run(params: Params) -> None:
     Raises:
         PipelineError: a file is absent, damaged, or does not fit the others.
     """
+    machine_limits.share_threads()
     names, seed = layout.components(params.model.channels), params.train.seed
     test = images.test(names)
     components = _components(params, test)

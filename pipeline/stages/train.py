@@ -5,17 +5,18 @@ import io
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
-from pipeline import files, images, layout, placement, places, runs
+from pipeline import files, images, layout, machine_limits, placement, places, runs
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.images import Images
 from pipeline.progress import console
+from pipeline.storage_lock import Check
 from vae.baseline import entropy_floor
 from vae.config import ModelConfig, Sizes, TrainConfig
 from vae.likelihood import LIKELIHOODS
@@ -43,6 +44,7 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Mac
         PipelineError: the data, the request or the training failed; checkpoints are kept.
     """
     places.check_folders([layout.MODELS])
+    machine_limits.share_threads()
     components = layout.components(model.channels)
     training, held_out = images.training(components, validation)
     if len(training) < train.batch_size:
@@ -55,15 +57,20 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Mac
     floors = _floors(splits, model)
     name = runs.run_hash(training, held_out, model, train)
     storage = machines.storage or str(layout.runs().absolute())
-    with runs.hold(name):
+    with ExitStack() as held:
+        checks = [held.enter_context(runs.hold(storage, name))]
         checkpoints = _choose(storage, name, components, train.epochs)
+        if checkpoints.run != name:
+            checks.append(held.enter_context(runs.hold(storage, checkpoints.run)))
         checkpoints.describe(
             components=components, model=asdict(model), train=asdict(train), images=len(training)
         )
         if checkpoints.latest() < train.epochs:
-            _fit(splits, sizes, model, train, machines, checkpoints)
+            _fit(splits, sizes, model, train, machines, checkpoints, checks)
         else:
             console.print(f"run {checkpoints.run} is at epoch {train.epochs} already: nothing to train")
+        for check in checks:
+            check()
         states = [checkpoints.load(train.epochs, component) for component in components]
         _write(states, list(splits), floors)
         made = {files.md5(layout.model(component)) for component in components}
@@ -97,6 +104,7 @@ def _fit(
     train: TrainConfig,
     machines: Machines,
     checkpoints: Checkpoints,
+    checks: Sequence[Check],
 ) -> None:
     # Ray takes seconds to import; a run that is finished needs none of it.
     from pipeline import gang, ray_session
@@ -105,7 +113,7 @@ def _fit(
 
     mark = checkpoints.mark()
     started = time.monotonic()
-    with _environment(), ray_session.session(machines.address) as session:
+    with _environment(), ray_session.session(machines.address, checks) as session:
         offer = ray_session.offer(session)
         request = placement.request(checkpoints.components, offer, machines.gpus, machines.workers)
         if request.plan.unused:
@@ -131,6 +139,7 @@ def _fit(
                 gang.train(job, request, machines.max_failures, view.show, session)
         except KeyboardInterrupt:
             raise Interrupted(_interrupted(checkpoints)) from None
+    checkpoints.unmark(mark)
     seconds = round(time.monotonic() - started, 1)
     folder = layout.runs() / checkpoints.run
     files.write_json(folder / "timing.json", {"seconds": seconds, "placement": str(request.plan)})

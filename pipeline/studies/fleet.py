@@ -10,7 +10,7 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
-from pipeline import layout, ray_session
+from pipeline import layout, placement, ray_session
 from pipeline.errors import PipelineError
 from pipeline.images import Images
 from pipeline.placement import Offer
@@ -18,6 +18,7 @@ from pipeline.ray_session import Session
 from pipeline.runfolder import TRIALS
 from pipeline.studies.trial import Report
 from pipeline.studies.worker import Handed
+from pipeline.waiting import Waiting
 
 # Read by Tune's controller, which is a thread of the driver's.
 ENVIRONMENT = {
@@ -45,14 +46,18 @@ class Machines:
 
     def checkpoints(self) -> str:
         """Where trials keep them."""
-        return f"{self.storage.rstrip('/')}/{TRIALS}" if self.storage else str(layout.trials().absolute())
+        if not self.storage:
+            return str(layout.trials().absolute())
+        # What follows the ? of a URI are settings, not the folder.
+        folder, *settings = self.storage.split("?", 1) if "://" in self.storage else [self.storage]
+        return "?".join([f"{folder.rstrip('/')}/{TRIALS}", *settings])
 
 
 @dataclass(frozen=True)
 class Request:
     """What is asked of Ray."""
 
-    cpus: int  # a trial's
+    cpus: float  # a trial's; with a GPU less than its threads where there are few
     gpus: float  # a trial's share
     at_once: int  # trials, at most
 
@@ -62,7 +67,7 @@ class Request:
 
     def __str__(self) -> str:
         each = (
-            f"1/{round(1 / self.gpus)} GPU" if self.gpus else f"{self.cpus} CPU core{'s' * (self.cpus > 1)}"
+            f"1/{round(1 / self.gpus)} GPU" if self.gpus else f"{self.cpus:g} CPU core{'s' * (self.cpus > 1)}"
         )
         return f"{each} each"
 
@@ -89,7 +94,9 @@ def request(offer: Offer, machines: Machines) -> Request:
     if machines.threads > cores and not to_come:
         raise PipelineError(f"--threads {machines.threads}: no node has more than {cores} CPU cores")
     if gpus:
-        return Request(machines.threads, 1 / machines.per_gpu, gpus * machines.per_gpu)
+        trials = gpus * machines.per_gpu
+        cpus = placement.gpu_cpu_share(offer, trials, machines.per_gpu, machines.threads)
+        return Request(cpus, 1 / machines.per_gpu, trials)
     fit = sum(int(cpus) // machines.threads for cpus in offer.node_cpus)
     return Request(machines.threads, 0, min(fit, machines.workers or fit))
 
@@ -138,6 +145,7 @@ class _Callback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self.watcher = watcher
         # What ends all trials: the first that the watcher raised, or that every trial would meet.
         self.fault: Exception | None = None
+        self.begun = False  # whether any trial has found a place
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks to go on with them in another process, which is never done."""
@@ -152,6 +160,7 @@ class _Callback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
                 self.fault = error
 
     def on_trial_start(self, iteration: int, trials: Any, trial: TuneTrial, **info: Any) -> None:
+        self.begun = True
         self._tell("started", trial.trial_id, trial.config)
 
     def on_trial_result(
@@ -221,11 +230,11 @@ def run(
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     callback = _Callback(watcher)
+    each = {"CPU": wanted.cpus, "GPU": wanted.gpus}
+    waiting = Waiting("trials", each)
     with ray_session.scratch() as folder:
         tuner = tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(trainable, **arguments), {"CPU": wanted.cpus, "GPU": wanted.gpus}
-            ),
+            tune.with_resources(tune.with_parameters(trainable, **arguments), each),
             param_space=dict(space),
             tune_config=tune.TuneConfig(
                 reuse_actors=True,  # importing torch takes seconds
@@ -242,7 +251,7 @@ def run(
                 failure_config=tune.FailureConfig(max_failures=max_failures),
             ),
         )
-        error = ray_session.attend(tuner.fit, session)
+        error = ray_session.attend(tuner.fit, session, lambda: waiting.look(begun=callback.begun))
         if callback.fault:
             raise callback.fault
         if error:

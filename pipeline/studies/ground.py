@@ -4,12 +4,14 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
-from pipeline import images, layout, locks, measures, params, runs
+from pipeline import images, layout, locks, measures, params, runfolder, runs, storage_lock
 from pipeline.errors import PipelineError
 from pipeline.images import Images
 from pipeline.params import Params
 from pipeline.runfolder import RunFolder
+from pipeline.storage_lock import Check
 from pipeline.studies import fleet, planning, trial
 from pipeline.studies.declared import Study
 from pipeline.studies.fleet import Machines
@@ -17,22 +19,35 @@ from pipeline.studies.planning import Trial
 from pipeline.studies.trial import Report
 from pipeline.studies.worker import Shared
 
+SESSION = "session-"  # begins the name of a driver's folder, in which it leaves its mark
+
 
 @contextmanager
-def hold() -> Iterator[None]:
-    """Be the only one in this workspace that runs trials.
+def hold(machines: Machines) -> Iterator[Check]:
+    """Be the only one that runs trials in this workspace, and the only one that keeps them in that storage.
+
+    Yields a function that raises once the storage is lost to another (see `storage_lock`).
 
     Raises:
         PipelineError: another process does; the message names it.
     """
 
-    def refuse(holder: str) -> None:
+    def refuse(holder: str) -> NoReturn:
         raise PipelineError(
             f"trials of this workspace are being run by {holder}; wait for it, or end it, and run this again"
         )
 
-    with locks.hold(layout.trials() / "all", refuse):
-        yield
+    def refuse_storage(holder: str) -> NoReturn:
+        raise PipelineError(
+            f"--storage {machines.storage}: trials there are being run by {holder}; wait for it, or end it, "
+            "or name other --storage"
+        )
+
+    with (
+        locks.hold(layout.trials() / "all", refuse),
+        storage_lock.hold(machines.checkpoints(), "driver", refuse_storage) as check,
+    ):
+        yield check
 
 
 class Ground:
@@ -88,7 +103,10 @@ class Ground:
         Raises:
             PipelineError: the storage cannot be written.
         """
-        session = f"session-{uuid.uuid4().hex}"
+        session = f"{SESSION}{uuid.uuid4().hex}"
+        for name in runfolder.names(machines.checkpoints()):
+            if name.startswith(SESSION):  # of a driver that was killed: this one holds the storage
+                _delete(RunFolder(machines.checkpoints(), name))
         folder = RunFolder(machines.checkpoints(), session)
         try:
             yield self._shared(session, folder.mark(), channels, machines, device)

@@ -9,6 +9,7 @@ from pipeline.errors import PipelineError
 from pipeline.studies import declared
 from pipeline.studies.declared import Declared
 from pipeline.studies.explored import Explored
+from pipeline.studies.fleet import Machines
 from pipeline.studies.ground import Ground, hold
 
 
@@ -44,7 +45,7 @@ def prune(found: Declared, agree: Callable[[list[Path]], bool]) -> list[Path]:
     Raises:
         PipelineError: trials are being run, or something of the workspace is wrong.
     """
-    with hold():
+    with hold(Machines()):
         paths = unasked(found)
         if not paths or not agree(paths):
             return []

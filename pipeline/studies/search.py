@@ -13,6 +13,7 @@ from ray.tune.schedulers import ASHAScheduler
 from pipeline import files, layout, params, ray_session
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.progress import console, output
+from pipeline.storage_lock import Check
 from pipeline.studies import declared, fleet, page, pictures, planning, results, worker
 from pipeline.studies.declared import Search
 from pipeline.studies.explored import REDUCTION, Candidate, Explored
@@ -35,7 +36,7 @@ def run(search: Search, machines: Machines) -> Setting:
     Raises:
         PipelineError: data are absent, or no trial reached the last epoch.
     """
-    with hold():
+    with hold(machines) as check:
         base = params.read()
         data = Ground(base)
         if not len(data.held_out):
@@ -43,7 +44,7 @@ def run(search: Search, machines: Machines) -> Setting:
         explored = Explored(search, base, data)
         explored.check()
         if explored.missing():
-            _explore(explored, machines)
+            _explore(explored, machines, check)
         best = explored.best()
         if not best:
             raise PipelineError(f"search {search.name}: no trial of {search.trials} reached its last epoch")
@@ -75,14 +76,14 @@ class _Asha(ASHAScheduler):  # type: ignore[misc]  # Ray is not typed
         return str(self.CONTINUE) if result.get("again") else decision
 
 
-def _explore(explored: Explored, machines: Machines) -> None:
+def _explore(explored: Explored, machines: Machines, check: Check) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     search, data, base = explored.search, explored.data, explored.base
     told = explored.told()
     for tried in explored.tried():
         if tried.state != "started":
             forget(explored.trial(tried.setting).fit, machines)  # where a kill came before this
-    with ray_session.session(machines.address) as session:
+    with ray_session.session(machines.address, [check]) as session:
         wanted = fleet.request(ray_session.offer(session), machines)
         ended = search.trials - explored.missing()
         already = f", {ended} ended already" if ended else ""

@@ -13,6 +13,7 @@ from pipeline.errors import Interrupted, PipelineError
 from pipeline.params import Params
 from pipeline.progress import console, output
 from pipeline.report import figures
+from pipeline.storage_lock import Check
 from pipeline.studies import declared, fleet, ground, page, pictures, planning, results, tables, worker
 from pipeline.studies.declared import Study
 from pipeline.studies.fleet import Machines
@@ -34,12 +35,12 @@ def run(studies: Sequence[Study], noise: Study, machines: Machines) -> None:
     Raises:
         PipelineError: data are absent or do not fit, or nothing could be trained.
     """
-    with ground.hold():
+    with ground.hold(machines) as check:
         base = params.read()
         data = Ground(base)
         wanted = {each.name: each for each in (*studies, noise)}
         trials = {name: data.plan(each) for name, each in wanted.items()}
-        failed = train([each for several in trials.values() for each in several], data, machines)
+        failed = train([each for several in trials.values() for each in several], data, machines, check)
         seeds = tuple(result for each in trials[noise.name] if (result := results.of(each)))
         outcomes = [_outcome(study, trials[study.name], seeds, failed.reasons) for study in studies]
         for outcome in outcomes:
@@ -70,8 +71,8 @@ class Failed:
     crashed: frozenset[str] = frozenset()  # those whose processes failed: another try may succeed
 
 
-def train(trials: Sequence[Trial], data: Ground, machines: Machines) -> Failed:
-    """Train what has no result yet; return what failed.
+def train(trials: Sequence[Trial], data: Ground, machines: Machines, check: Check) -> Failed:
+    """Train what has no result yet; return what failed. `check` raises once the storage is lost.
 
     Raises:
         PipelineError: the machines asked for are not there, or Ray was lost; results are kept.
@@ -86,7 +87,7 @@ def train(trials: Sequence[Trial], data: Ground, machines: Machines) -> Failed:
         return Failed({})
     to_run = len({(each.fit, each.epochs) for each in missing})
     already = f", {distinct - to_run} finished already" if distinct > to_run else ""
-    with ray_session.session(machines.address) as session:
+    with ray_session.session(machines.address, [check]) as session:
         offer = ray_session.offer(session)
         wanted = fleet.request(offer, machines)
         trainings = f" in {len(jobs)} trainings" if len(jobs) < to_run else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pipeline import hdf5, layout, store
+from pipeline import hdf5, layout, machine_limits, store
 from pipeline.data import folder, pictures
 from pipeline.errors import PipelineError, shown
 from vae.pretrained import Autoencoder, load
@@ -66,6 +66,7 @@ def models(place: Path, device: str | None) -> Autoencoder:
     Raises:
         PipelineError: a file is absent, damaged or does not fit the others; or the device cannot be used.
     """
+    machine_limits.share_threads()
     try:
         return load(place, device)
     except ModelFileError as error:

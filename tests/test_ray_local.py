@@ -1,0 +1,185 @@
+"""Ray, as it is started here: with what this process may use, wherever it has no home and no room."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipeline import exits, machine_limits, ray_folder, ray_local, ray_session
+from pipeline.doctor import checks
+from pipeline.errors import PipelineError
+from pipeline.machine_limits import Memory
+
+LONG = "x" * 80
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_TMPDIR", "TMPDIR", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_folder_too_long_for_sockets_gives_way_to_a_short_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path / LONG))
+    chosen = ray_folder.choose()
+    assert len(str(chosen) + ray_folder.SOCKET) <= ray_folder.LONGEST
+    assert not (tmp_path / LONG).exists()
+
+
+def test_ray_s_own_choice_stays_where_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ray_folder.choose() == Path("/tmp/ray")
+    monkeypatch.setenv("TMPDIR", "/var/tmp")
+    assert ray_folder.choose() == Path("/var/tmp/ray")
+    monkeypatch.setenv("TMPDIR", "/proc")
+    assert ray_folder.choose() == Path("/tmp/ray")
+
+
+def test_no_folder_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_folder, "_folders", lambda: iter([Path("/tmp", LONG), Path("/proc/ray")]))
+    with pytest.raises(PipelineError, match=r"no folder for its sockets: .* is longer than 4") as said:
+        ray_folder.choose()
+    assert "/proc/ray cannot be used (" in str(said.value)
+    assert str(said.value).endswith("; set RAY_TMPDIR to a short folder of your own")
+    assert "\n" not in str(said.value)
+    assert checks.ray_folder(*ray_folder.look()).status == "problem"
+
+
+def test_another_user_s_folder_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    theirs = Path(f"/tmp/ray-{os.getpid()}-test")
+    theirs.mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    try:
+        assert ray_folder._trouble(theirs) == "is another user's"
+    finally:
+        theirs.rmdir()
+
+
+def test_a_token_of_this_ray_s_own_unless_the_user_has_a_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    ray_local._choose_token()
+    assert "RAY_AUTH_TOKEN" not in os.environ
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    ray_local._choose_token()
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
+def test_ray_is_given_what_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_limits, "cores", lambda: 3)
+    monkeypatch.setattr(machine_limits, "gpus", lambda: 2)
+    monkeypatch.setattr(machine_limits, "memory", lambda: Memory(64 * 10**9, 40 * 10**9, limited=False))
+    assert ray_local.resources() == {"num_cpus": 3, "num_gpus": 2}
+    monkeypatch.setattr(machine_limits, "memory", lambda: Memory(8 * 10**9, 4 * 10**9, limited=True))
+    assert ray_local.resources()["object_store_memory"] == int(1.2 * 10**9)
+    monkeypatch.setattr(machine_limits, "memory", lambda: Memory(10**8, 10**8, limited=True))
+    assert ray_local.resources()["object_store_memory"] == ray_local.STORE_LEAST
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """What `ray.init` raises, one after the other; each try leaves a process behind."""
+    raised: list[Exception] = []
+
+    def init(*_: Any, **__: Any) -> None:
+        subprocess.Popen(["sleep", "600"])
+        if raised:
+            raise raised.pop(0)
+
+    monkeypatch.setattr(ray_local.ray, "init", init)
+    monkeypatch.setattr(ray_local.ray, "shutdown", lambda: None)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    return raised
+
+
+def sleepers() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [each for each in children if exits.name(each) == "sleep" and not exits.has_ended(each)]
+
+
+def test_a_start_that_fails_is_tried_once_more(failing: list[Exception]) -> None:
+    failing.append(Exception("The current node timed out during startup.\nPages."))
+    ray_local.start()
+    [left] = sleepers()  # of the second try
+    left.kill()
+
+
+def test_a_start_that_fails_twice_is_one_line(
+    failing: list[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing += [OSError("AF_UNIX path length\nPages."), Exception("")]
+    with pytest.raises(PipelineError, match=r"^Ray cannot start: Exception; run the command again$"):
+        ray_local.start()
+    assert not sleepers()
+    assert "Ray did not start: AF_UNIX path length; trying once more" in capsys.readouterr().err
+
+
+def test_a_setting_that_is_wrong_is_not_tried_again(failing: list[Exception]) -> None:
+    failing += [ValueError("no"), ValueError("never")]
+    with pytest.raises(PipelineError, match=r"^Ray cannot start: no;"):
+        ray_local.start()
+
+
+@pytest.mark.parametrize(
+    ("address", "variable", "said"),
+    [
+        ("http://big:8265", "RAY_ADDRESS", r"RAY_ADDRESS=http://big:8265: .*dashboard.* such as big:6379"),
+        ("big:8265", "", r"--address big:8265: .*dashboard.* such as big:6379"),
+        ("https://big/x", "VAEPIPE_ADDRESS", r"VAEPIPE_ADDRESS=https://big/x: .*dashboard"),
+        ("127.0.0.1:9", "RAY_ADDRESS", r"RAY_ADDRESS=127.0.0.1:9: no Ray .* or unset RAY_ADDRESS to train"),
+        ("127.0.0.1:9", "VAEPIPE_ADDRESS", r"VAEPIPE_ADDRESS=127.* or unset VAEPIPE_ADDRESS to train"),
+        ("127.0.0.1:9", "", r"--address 127.0.0.1:9: no Ray .* or leave the option out to train"),
+    ],
+)
+def test_an_address_is_named_by_where_it_came_from(
+    monkeypatch: pytest.MonkeyPatch, address: str, variable: str, said: str
+) -> None:
+    for name in ray_session.ADDRESS_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, address)
+    else:
+        monkeypatch.setenv("RAY_ADDRESS", "another:6379")  # the option counts before it
+    with pytest.raises(PipelineError, match=said):
+        ray_session._join(address, {})
+
+
+REAL = """
+import json, os, sys
+from pipeline import exits, ray_session
+out = sys.stdout
+with ray_session.session(None) as session:
+    import ray
+    offer = ray_session.offer(session)
+    token = os.environ["RAY_AUTH_TOKEN"]
+    same = ray.get(ray.remote(lambda: os.environ.get("RAY_AUTH_TOKEN") == token).remote())
+    print(json.dumps({"cpus": offer.node_cpus, "same": same}), file=out)
+exits.end(0)
+"""
+
+
+@pytest.mark.slow
+def test_one_core_no_home_and_a_long_temporary_folder(tmp_path: Path) -> None:
+    """A real Ray: it has the cores of the CPU set, its processes know the token, and nothing is written."""
+    long = tmp_path / LONG
+    long.mkdir()
+    nowhere = {"HOME": "/proc/nonexistent", "TMPDIR": str(long)}
+    one = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
+    done = subprocess.run(
+        [*one, sys.executable, "-c", REAL],
+        env=os.environ | nowhere,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"cpus": [1.0], "same": True}
+    assert not list(Path.home().glob(".ray/auth_token.*"))
