@@ -33,8 +33,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_directory(path: Path) -> Iterator[Path]:
-    """The same for a directory of files: `path` is replaced as a whole."""
+def atomic_directory(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """The same for a directory of files: `path` is replaced as a whole; without `replace`, only if empty."""
     part = _part(path)
     try:
         part.mkdir()
@@ -44,7 +44,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
                 _sync(file)
         if path.exists():
             # rename(2) cannot replace a directory that holds files.
-            shutil.rmtree(path)
+            shutil.rmtree(path) if replace else path.rmdir()
         part.rename(path)
     except OSError as error:
         raise _explained(path, error, part) from error

@@ -6,6 +6,7 @@
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -19,6 +20,10 @@ ABOUT = "about.json"
 MARK = "storage-mark"
 TRIALS = "trials"  # a folder beside the runs, with the checkpoints of studies' trials
 SUFFIX = ".safetensors"
+# What may lie in a run's folder, by its path from there: all that is written to it.
+OURS = re.compile(
+    rf"about\.json|timing\.json|{MARK}(-\w+)?|epoch-\d{{6}}(/[^/]+{re.escape(SUFFIX)})?|(.*/)?\.[^/]+\.part"
+)
 
 
 class RunFolder:
@@ -110,7 +115,23 @@ class RunFolder:
                 "name storage that every node shares, such as s3://bucket/folder or an NFS path"
             )
 
+    def is_run(self) -> bool:
+        """Whether it is one: a storage may have other folders beside runs."""
+        names = {info.base_name for info in self._list(self.root)}
+        return ABOUT in names or any(name.startswith("epoch-") for name in names)
+
     def delete(self) -> None:
+        """Delete it.
+
+        Raises:
+            PipelineError: something in it was not written by vaepipe; nothing was deleted.
+        """
+        paths = [info.path.removeprefix(f"{self.root}/") for info in self._list(self.root, recursive=True)]
+        if foreign := sorted(path for path in paths if not OURS.fullmatch(path)):
+            raise PipelineError(
+                f"{self.storage}/{self.run}: holds {foreign[0]}, which vaepipe did not write; move it "
+                "elsewhere"
+            )
         self.files.delete_dir(self.root)
 
     def _write(self, path: str, text: str) -> None:
@@ -137,9 +158,8 @@ def names(storage: str) -> list[str]:
         folders = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
     except OSError as error:
         raise _unreadable(storage, error, root) from None
-    return sorted(
-        info.base_name for info in folders if info.type == fs.FileType.Directory and info.base_name != TRIALS
-    )
+    found = (info.base_name for info in folders if info.type == fs.FileType.Directory)
+    return sorted(name for name in found if name != TRIALS and RunFolder(storage, name).is_run())
 
 
 def _unreadable(storage: str, error: OSError, place: str) -> PipelineError:

@@ -64,7 +64,7 @@ def create(folder: Path, changes: params.Changes | None = None, *, git: bool = T
     except OSError as error:
         raise files.unreadable(folder, error) from None
     source = template()
-    with files.atomic_directory(folder) as part:
+    with files.atomic_directory(folder, replace=False) as part:
         for name in TEMPLATE:
             _copy(source / name, part / name)
         files.write_text(part / ".gitignore", "".join(f"{line}\n" for line in IGNORED))

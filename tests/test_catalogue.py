@@ -88,3 +88,31 @@ def test_a_run_that_is_being_trained_is_not_removed(two_runs: str, monkeypatch: 
     with held, pytest.raises(PipelineError, match="run cut-off is being trained by process"):
         catalogue.remove(two_runs, catalogue.find(two_runs)[0])
     assert len(catalogue.find(two_runs)) == 2
+
+
+def test_other_folders_of_a_storage_are_no_runs(
+    two_runs: str, vaepipe: Vaepipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as where somebody names a home as --storage."""
+    mine = Path(two_runs) / "holidays/1.png"
+    mine.parent.mkdir()
+    mine.touch()
+    monkeypatch.chdir(Path(two_runs).parents[1])
+    done = vaepipe("runs", "--storage", two_runs, "--prune", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "holidays" not in done.stdout
+    assert "deleted cut-off" in done.stdout
+    assert mine.exists()
+
+
+def test_a_run_that_holds_somebody_s_file_is_not_removed(
+    two_runs: str, vaepipe: Vaepipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = Path(two_runs) / "cut-off/epoch-000002/notes.txt"
+    mine.touch()
+    monkeypatch.chdir(Path(two_runs).parents[1])
+    done = vaepipe("runs", "--prune", "--yes")
+    assert done.returncode == 1
+    assert "cut-off: holds epoch-000002/notes.txt, which vaepipe did not write; move it" in done.stderr
+    assert mine.exists()
+    assert (Path(two_runs) / "cut-off/about.json").exists()

@@ -1,16 +1,20 @@
 """What trials left on disk that no study or search of today's parameters asks for."""
 
-import shutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import files, layout, params
 from pipeline.errors import PipelineError
+from pipeline.runfolder import RunFolder
 from pipeline.studies import declared
 from pipeline.studies.declared import Declared
 from pipeline.studies.explored import Explored
 from pipeline.studies.fleet import Machines
 from pipeline.studies.ground import Ground, hold
+
+# A training's checkpoints, a result, and what a killed driver left: whatever else is there is somebody's.
+NAMES = re.compile(r"[0-9a-f]{16}(-\d{6}\.safetensors)?|session-[0-9a-f]{32}")
 
 
 def unasked(found: Declared) -> list[Path]:
@@ -28,7 +32,7 @@ def unasked(found: Declared) -> list[Path]:
         explored = Explored(search, base, data)
         journals.add(explored.journal.path)
         wanted |= {explored.trial(tried.setting).fit for tried in explored.journal.tried.values()}
-    trials = [*layout.trials().glob("*.safetensors"), *(p for p in layout.trials().glob("*") if p.is_dir())]
+    trials = [path for path in layout.trials().glob("*") if NAMES.fullmatch(path.name)]
     leftover = [p for p in trials if p.name.split("-")[0].split(".")[0] not in wanted]
     return sorted(leftover) + sorted(set(layout.searches().glob("*.jsonl")) - journals)
 
@@ -51,7 +55,10 @@ def prune(found: Declared, agree: Callable[[list[Path]], bool]) -> list[Path]:
             return []
         for path in paths:
             try:
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                if path.is_dir():
+                    RunFolder(str(path.parent.absolute()), path.name).delete()
+                else:
+                    path.unlink(missing_ok=True)
             except OSError as error:
                 raise PipelineError(f"{path}: cannot be deleted: {files.reason(error)}") from None
         return paths

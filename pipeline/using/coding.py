@@ -73,7 +73,10 @@ def decode(path: Path, model: Autoencoder, place: Path) -> int:
     with latentfile.read(path) as latents:
         check_origin(path, latents.contents, latents.stored.shape[1], model)
         labels, names = latents.contents.labels, filenames(latents.contents.names)
-        with files.atomic_directory(place) as part, bar("decode", len(latents), "images") as advance:
+        with (
+            files.atomic_directory(place, replace=False) as part,
+            bar("decode", len(latents), "images") as advance,
+        ):
             for rows, z in latents.blocks(model.batch):
                 told = None if labels is None else labels[rows]
                 pictures = outputs.to_bytes(model.decode(z, told))
