@@ -76,12 +76,17 @@ def check_idle() -> None:
     Raises:
         PipelineError: one does; the message names it.
     """
-    for lock in sorted(RUNNING.glob("*.lock")):
-        if holder := locks.holder(lock.with_suffix("")):
-            raise PipelineError(
-                f"{layout.PARAMS}: `vaepipe {lock.stem}` runs by it, as {holder}; wait for it, or end it, "
-                "and run this again"
-            )
+    for name, holder in running().items():
+        raise PipelineError(
+            f"{layout.PARAMS}: `vaepipe {name}` runs by it, as {holder}; wait for it, or end it, "
+            "and run this again"
+        )
+
+
+def running() -> dict[str, str]:
+    """The commands that run in this workspace, and who runs each."""
+    found = {lock.stem: locks.holder(lock.with_suffix("")) for lock in sorted(RUNNING.glob("*.lock"))}
+    return {name: holder for name, holder in found.items() if holder}
 
 
 def _refuse(what: str) -> Any:

@@ -6,10 +6,12 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeline import files, layout, params, workspace
-from pipeline.modules import PACKAGES, ROOT
+from pipeline.modules import PACKAGES
 
 REPLACED = layout.STATE / "replaced"  # what was mended away, a folder each time
 
@@ -20,6 +22,7 @@ class Fault:
 
     what: str  # in one line
     mend: Callable[[], None]
+    stops: bool = True  # `dvc repro` cannot work, or does what it should not, until it is mended
 
 
 def mend(folder: Path) -> list[str]:
@@ -34,36 +37,43 @@ def mend(folder: Path) -> list[str]:
 def faults(folder: Path) -> Iterator[Fault]:
     """What is wrong, found as it is asked for: nothing is changed unless `mend` is called."""
     aside = _Aside(folder)
-    if folder.resolve() != ROOT:  # in the checkout, the packages are its own
+    if not is_checkout(folder):
         for name in PACKAGES:
             if (place := folder / name).is_symlink():
                 yield Fault(f"{name} links to code elsewhere, of which a clone has nothing", place.unlink)
             elif place.is_dir():
-                what = f"{name} is a copy of code that does not run"
-                yield Fault(what, lambda place=place: aside.move(place))  # type: ignore[misc]
+                yield Fault(f"{name} is a copy of code that does not run", partial(aside.move, place))
     for name in workspace.TEMPLATE:
         if not (folder / name).exists():
-            yield Fault(f"{name} is not there", lambda name=name: _take(folder, name))  # type: ignore[misc]
-    if _stages(folder) != _stages(workspace.template()):
-        yield Fault("dvc.yaml is not this vaepipe's", lambda: _replace(aside, folder, str(layout.DVC_YAML)))
+            yield Fault(f"{name} is not there", partial(_take, folder, name))
+    if different := _different(folder):
+        what = f"dvc.yaml has other stages than this vaepipe: {', '.join(different)}"
+        yield Fault(what, partial(_replace, aside, folder, layout.DVC_YAML))
     stages = folder / workspace.STUDIES_STAGES
     if stages.is_file() and "pipeline/" in stages.read_text(encoding="utf-8", errors="replace"):
-        yield Fault(f"{workspace.STUDIES_STAGES} is of an earlier vaepipe", lambda: aside.move(stages))
+        yield Fault(f"{workspace.STUDIES_STAGES} is of an earlier vaepipe", partial(aside.move, stages))
     if missing := _not_ignored(folder):
-        yield Fault(f".gitignore lacks {', '.join(missing)}", lambda: _ignore(folder, missing))
+        what = f".gitignore lacks {', '.join(missing)}"
+        yield Fault(what, partial(_ignore, folder, missing), stops=False)
     yield from _settings(folder)
+
+
+def is_checkout(folder: Path) -> bool:
+    """Whether it is a checkout of vaepipe, whose packages are its own."""
+    return (folder / "pyproject.toml").is_file() and (folder / "vae/model.py").is_file()
 
 
 def _settings(folder: Path) -> Iterator[Fault]:
     """DVC's: whether it is to do without git."""
-    set_in = [path for path in (folder / ".dvc/config", folder / ".dvc/config.local") if _without_git(path)]
+    local = folder / ".dvc/config.local"
+    set_in = [path for path in (folder / ".dvc/config", local) if _without_git(path)]
     if workspace.in_git(folder):
         for path in set_in:
             what = f"{path.relative_to(folder)} has no_scm, so that DVC does not see the git repository"
-            yield Fault(what, lambda path=path: _set_without_git(path, False))  # type: ignore[misc]
+            yield Fault(what, partial(_set_without_git, path, False), stops=False)
     elif not set_in:
         what = "there is no git repository, and DVC is not told to do without"
-        yield Fault(what, lambda: _set_without_git(folder / ".dvc/config.local", True))
+        yield Fault(what, partial(_set_without_git, local, True))
 
 
 class _Aside:
@@ -79,9 +89,17 @@ class _Aside:
         shutil.move(path, place / path.name)
 
 
-def _stages(folder: Path) -> object:
+def _different(folder: Path) -> list[str]:
+    """Stages that are not as this vaepipe has them; others, and how plots look, are a user's own business."""
+    ours, theirs = _stages(workspace.template()), _stages(folder)
+    return [name for name, stage in ours.items() if theirs.get(name) != stage]
+
+
+def _stages(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / layout.DVC_YAML
-    return params.load(path) if path.exists() else None
+    declared = params.load(path).get("stages") if path.exists() else {}
+    parts = ("cmd", "params", "deps", "outs", "always_changed")
+    return {name: {part: stage.get(part) for part in parts} for name, stage in declared.items()}
 
 
 def _take(folder: Path, name: str) -> None:
@@ -89,9 +107,9 @@ def _take(folder: Path, name: str) -> None:
     files.write_text(folder / name, (workspace.template() / name).read_text(encoding="utf-8"))
 
 
-def _replace(aside: _Aside, folder: Path, name: str) -> None:
+def _replace(aside: _Aside, folder: Path, name: Path) -> None:
     aside.move(folder / name)
-    _take(folder, name)
+    _take(folder, str(name))
 
 
 def _not_ignored(folder: Path) -> list[str]:

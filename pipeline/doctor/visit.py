@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pipeline import layout, machine_limits, ray_folder
 from pipeline import params as parameters
-from pipeline.doctor import checks, machine, needs, source
+from pipeline.doctor import checks, contents, machine, needs, source
 from pipeline.doctor.checks import Finding
 from pipeline.doctor.speed import Job
 from pipeline.errors import PipelineError
@@ -57,6 +57,7 @@ def examine(seconds: float) -> list[Finding]:
     return [
         *_software(),
         *_place(inside),
+        *(contents.examine(None if error else params.data.source) if inside else ()),
         *experiment,
         checks.cores(cores, components),
         checks.memory(memory.total, memory.available, needs.memory(size, params.model)),

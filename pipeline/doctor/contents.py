@@ -1,0 +1,64 @@
+"""What is in the workspace: its files, what of a user's is where stages write, and who is at work in it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import guard, modules, params, places, repair
+from pipeline.data import folder
+from pipeline.doctor.checks import Finding
+from pipeline.errors import PipelineError
+from pipeline.repair import Fault
+
+
+def examine(source: str | None) -> list[Finding]:
+    """Findings about the working directory, which is a workspace; `source` None where it is not known."""
+    return [_whole(list(repair.faults(Path()))), *_code(), _free(source), _idle()]
+
+
+def _whole(faults: Sequence[Fault]) -> Finding:
+    if not faults:
+        return Finding("ok", "files", "this vaepipe's, and complete")
+    stops = any(fault.stops for fault in faults)
+    named = "; ".join(fault.what for fault in faults)
+    return Finding("problem" if stops else "warning", "files", named, "`vaepipe init .` mends it")
+
+
+def _code() -> list[Finding]:
+    """In a checkout: whether its code is what runs."""
+    if not repair.is_checkout(Path()):
+        return []
+    if Path.cwd().resolve() == modules.ROOT:
+        return [Finding("ok", "code", "this checkout's")]
+    return [
+        Finding(
+            "warning", "code", f"{modules.ROOT} runs, not this checkout", "`pip install -e .` changes that"
+        )
+    ]
+
+
+def _free(source: str | None) -> Finding:
+    """Whether stages can write without removing anything of a user's."""
+    try:
+        if source and folder.is_local(source):
+            places.check_source(folder.local(source))
+        places.check_folders()
+        if not _downloaded():
+            places.check_sums()
+    except PipelineError as error:
+        found, _, advice = str(error).rpartition("; ")
+        return Finding("problem", "outs", found, advice)
+    return Finding("ok", "outs", "nothing of yours is in their places")
+
+
+def _downloaded() -> bool:
+    """Whether DVC knows what is in data/raw, so that nothing is downloaded as long as nothing changes."""
+    lock = Path("dvc.lock")
+    found = params.load(lock) if lock.is_file() else None
+    return isinstance(found, dict) and "download" in (found.get("stages") or {})
+
+
+def _idle() -> Finding:
+    if running := guard.running():
+        named = ", ".join(f"`vaepipe {name}` as {holder}" for name, holder in running.items())
+        return Finding("problem", "at work", f"{named} runs here", "wait for it, or end it")
+    return Finding("ok", "at work", "nobody else")
