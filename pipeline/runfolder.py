@@ -5,7 +5,6 @@
 """
 
 import json
-import os
 import re
 import uuid
 from collections.abc import Iterable, Sequence
@@ -164,8 +163,8 @@ def names(storage: str) -> list[str]:
 
 def _unreadable(storage: str, error: OSError, place: str) -> PipelineError:
     """Such as keys that are wrong, or a bucket of somebody else's; or permissions on a local disk."""
-    if error.errno and "://" not in storage:
-        return PipelineError(f"{place}: cannot be read: {os.strerror(error.errno)}")
+    if isinstance(error, PermissionError) and "://" not in storage:
+        return PipelineError(f"{place}: cannot be read: Permission denied")
     said = " ".join(str(error).split())
     return PipelineError(f"--storage {storage}: cannot be used: {said}")
 

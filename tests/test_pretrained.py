@@ -292,7 +292,7 @@ def test_a_model_that_is_damaged(tmp_path: Path, folders: dict[str, Path]) -> No
     assert line(mine).startswith("models/rgb.safetensors: not a vaepipe model file, or damaged")
     file.unlink()
     file.mkdir()
-    assert line(mine).startswith("models/rgb.safetensors: not a vaepipe model file, or damaged")
+    assert line(mine) == "models/rgb.safetensors: cannot be read: Is a directory"
 
 
 def test_the_fingerprint_is_the_files(tmp_path: Path, folders: dict[str, Path]) -> None:
