@@ -110,9 +110,12 @@ def _fit(
     from pipeline.training_view import TrainingView
     from pipeline.worker import Job
 
-    mark = checkpoints.mark()
     started = time.monotonic()
-    with _environment(), ray_session.session(machines.address, checks) as session:
+    with (
+        _environment(),
+        checkpoints.marked() as mark,
+        ray_session.session(machines.address, checks) as session,
+    ):
         offer = ray_session.offer(session)
         request = placement.request(checkpoints.components, offer, machines.gpus, machines.workers)
         if request.plan.unused:
@@ -141,7 +144,6 @@ def _fit(
                 f"interrupted: run {checkpoints.run} keeps its checkpoint of epoch {checkpoints.latest()}; "
                 "the same command goes on from there"
             ) from None
-    checkpoints.unmark(mark)
     seconds = round(time.monotonic() - started, 1)
     folder = layout.RUNS / checkpoints.run
     files.write_json(folder / "timing.json", {"seconds": seconds, "placement": str(request.plan)})
