@@ -37,7 +37,7 @@ def main() -> None:
     """The entry point: one line for what a user can mend."""
     # What stops a container or a batch job, treated as what stops a person's command.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Where the home cannot be written matplotlib makes do with a temporary folder, and says a lot of it.
+    # Where the home cannot be written matplotlib makes do with a temporary folder, and says much about it.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     status: str | int | None
     try:

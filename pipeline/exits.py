@@ -29,6 +29,11 @@ def end(status: int) -> NoReturn:
             # Closed by whoever started this, or a pipe that nobody reads any more: nobody misses the rest.
             with suppress(Exception):
                 stream.flush()
+        # Nothing more is to be said; Ray's threads would, of every process that dies now.
+        with suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for number in (1, 2):
+                os.dup2(nowhere, number)
         _kill_all()
     finally:
         os._exit(status)

@@ -7,8 +7,8 @@
 import json
 import re
 import uuid
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pyarrow import fs
@@ -92,6 +92,15 @@ class RunFolder:
         except OSError as error:
             raise PipelineError(f"--storage {self.storage}: cannot be written: {error}") from None
         return mark
+
+    @contextmanager
+    def marked(self) -> Iterator[str]:
+        """A mark for the block."""
+        mark = self.mark()
+        try:
+            yield mark
+        finally:
+            self.unmark(mark)
 
     def unmark(self, mark: str) -> None:
         """Remove the mark; one that cannot be removed is the next driver's to remove."""

@@ -100,3 +100,18 @@ def test_what_another_process_removes_meanwhile_is_no_error(
     for name in ("a", "b"):
         files.write_text(tmp_path / name, "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_nothing_is_said_after_the_last_word() -> None:
+    """A thread of Ray's has a page to print for each process that it sees die."""
+    code = (
+        "import subprocess, sys, threading, time\nfrom pipeline import exits\n"
+        "def talk():\n"
+        "    while True:\n"
+        "        if children[0].poll() is not None: print('a process died', file=sys.stderr, flush=True)\n"
+        "        time.sleep(0.001)\n"
+        "children = [subprocess.Popen(['sleep', '60']) for _ in range(20)]\n"
+        "threading.Thread(target=talk, daemon=True).start()\nprint('the last word')\nexits.end(0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "the last word\n", "")

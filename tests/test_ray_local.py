@@ -182,4 +182,3 @@ def test_one_core_no_home_and_a_long_temporary_folder(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == {"cpus": [1.0], "same": True}
-    assert not list(Path.home().glob(".ray/auth_token.*"))

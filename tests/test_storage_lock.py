@@ -115,7 +115,8 @@ def test_each_driver_has_a_mark_of_its_own(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "run").iterdir()] == [f"{MARK}-{first}"]
     second = folder.mark()  # of whoever holds the run now: the first was killed
     assert [p.name for p in (tmp_path / "run").iterdir()] == [f"{MARK}-{second}"]
-    folder.unmark(second)
+    with folder.marked() as third:
+        assert [p.name for p in (tmp_path / "run").iterdir()] == [f"{MARK}-{third}"]
     assert not list((tmp_path / "run").iterdir())
 
 

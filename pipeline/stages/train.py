@@ -111,9 +111,12 @@ def _fit(
     from pipeline.training_view import TrainingView
     from pipeline.worker import Job
 
-    mark = checkpoints.mark()
     started = time.monotonic()
-    with _environment(), ray_session.session(machines.address, checks) as session:
+    with (
+        _environment(),
+        checkpoints.marked() as mark,
+        ray_session.session(machines.address, checks) as session,
+    ):
         offer = ray_session.offer(session)
         request = placement.request(checkpoints.components, offer, machines.gpus, machines.workers)
         if request.plan.unused:
@@ -139,7 +142,6 @@ def _fit(
                 gang.train(job, request, machines.max_failures, view.show, session)
         except KeyboardInterrupt:
             raise Interrupted(_interrupted(checkpoints)) from None
-    checkpoints.unmark(mark)
     seconds = round(time.monotonic() - started, 1)
     folder = layout.runs() / checkpoints.run
     files.write_json(folder / "timing.json", {"seconds": seconds, "placement": str(request.plan)})
