@@ -10,8 +10,8 @@ from typing import NoReturn
 
 import psutil
 
-SERVERS: tuple[str, ...] = ("gcs_server", "raylet")  # Ray's processes without which nothing goes on
-SECONDS = 2.0  # in which what is killed ends; the kernel may keep one that waits for a disk
+SERVERS = ("gcs_server", "raylet")  # Ray's processes without which nothing goes on
+SECONDS = 1.0  # in which what is killed ends; a raylet starts other workers meanwhile
 PR_SET_CHILD_SUBREAPER = 36  # of Linux's prctl
 
 
@@ -44,16 +44,18 @@ def _kill_all() -> None:
         # What a killed process had just started becomes this one's child, and is found too.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     limit = time.monotonic() + SECONDS
-    # Last the servers: without them Ray would end this process with a status of its own.
-    spared = SERVERS
-    while time.monotonic() < limit:
-        alive = [each for each in psutil.Process().children(recursive=True) if not has_ended(each)]
-        if not alive:
+    while others := [each for each in _alive() if name(each) not in SERVERS]:
+        for process in others:
+            kill(process)
+        if time.monotonic() > limit:
             break
-        for process in alive:
-            if name(process) not in spared:
-                kill(process)
-        spared = ()
+    # Last the servers, and nothing after them: without them Ray ends this process with a status of its own.
+    for process in _alive():
+        kill(process)
+
+
+def _alive() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children(recursive=True) if not has_ended(each)]
 
 
 def kill(process: psutil.Process) -> None:
