@@ -4,14 +4,12 @@ import ctypes
 import os
 import signal
 import sys
-import time
 from contextlib import suppress
 from typing import NoReturn
 
 import psutil
 
 SERVERS = ("gcs_server", "raylet")  # Ray's processes without which nothing goes on
-SECONDS = 1.0  # in which what is killed ends; a raylet starts other workers meanwhile
 PR_SET_CHILD_SUBREAPER = 36  # of Linux's prctl
 
 
@@ -43,15 +41,12 @@ def _kill_all() -> None:
     with suppress(OSError, AttributeError):  # where this is not Linux
         # What a killed process had just started becomes this one's child, and is found too.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    limit = time.monotonic() + SECONDS
-    while others := [each for each in _alive() if name(each) not in SERVERS]:
-        for process in others:
-            kill(process)
-        if time.monotonic() > limit:
-            break
-    # Last the servers, and nothing after them: without them Ray ends this process with a status of its own.
-    for process in _alive():
-        kill(process)
+    # Last the servers, and nothing is waited for: where one is gone, or a helper of it, Ray ends this process
+    # with a status of its own. By the second look what was started during the first is there too.
+    for spared in (SERVERS, ()):
+        for process in _alive():
+            if name(process) not in spared:
+                kill(process)
 
 
 def _alive() -> list[psutil.Process]:
