@@ -4,14 +4,12 @@ import ctypes
 import os
 import signal
 import sys
-import time
 from contextlib import suppress
 from typing import NoReturn
 
 import psutil
 
-SERVERS: tuple[str, ...] = ("gcs_server", "raylet")  # Ray's processes without which nothing goes on
-SECONDS = 2.0  # in which what is killed ends; the kernel may keep one that waits for a disk
+SERVERS = ("gcs_server", "raylet")  # Ray's processes without which nothing goes on
 PR_SET_CHILD_SUBREAPER = 36  # of Linux's prctl
 
 
@@ -43,17 +41,16 @@ def _kill_all() -> None:
     with suppress(OSError, AttributeError):  # where this is not Linux
         # What a killed process had just started becomes this one's child, and is found too.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    limit = time.monotonic() + SECONDS
-    # Last the servers: without them Ray would end this process with a status of its own.
-    spared = SERVERS
-    while time.monotonic() < limit:
-        alive = [each for each in psutil.Process().children(recursive=True) if not has_ended(each)]
-        if not alive:
-            break
-        for process in alive:
+    # Last the servers, and nothing is waited for: where one is gone, or a helper of it, Ray ends this process
+    # with a status of its own. By the second look what was started during the first is there too.
+    for spared in (SERVERS, ()):
+        for process in _alive():
             if name(process) not in spared:
                 kill(process)
-        spared = ()
+
+
+def _alive() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children(recursive=True) if not has_ended(each)]
 
 
 def kill(process: psutil.Process) -> None:
