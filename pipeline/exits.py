@@ -41,12 +41,19 @@ def _kill_all() -> None:
     with suppress(OSError, AttributeError):  # where this is not Linux
         # What a killed process had just started becomes this one's child, and is found too.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    # Last the servers, and nothing is waited for: where one is gone, or a helper of it, Ray ends this process
-    # with a status of its own. By the second look what was started during the first is there too.
-    for spared in (SERVERS, ()):
+    # Where a server is gone, Ray ends this process with a status of its own, and a server goes where a helper
+    # of it is gone. So they stand still first, and are killed last, with nothing after it that takes time. By
+    # the second look what was started during the first is there too.
+    servers = [process for process in _alive() if name(process) in SERVERS]
+    for server in servers:
+        with suppress(psutil.Error):
+            server.suspend()
+    for _ in range(2):
         for process in _alive():
-            if name(process) not in spared:
+            if process not in servers:
                 kill(process)
+    for server in servers:
+        kill(server)
 
 
 def _alive() -> list[psutil.Process]:
