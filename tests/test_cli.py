@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import CUT, Vaepipe
 
-from pipeline import cli, layout
+from pipeline import layout
 from pipeline import workspace as workspaces
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PipelineError
@@ -163,17 +163,15 @@ def test_standard_output_that_is_full(workspace: Path) -> None:
     assert (ran.returncode, ran.stderr) == (1, "error: No space left on device\n")
 
 
-def test_what_nobody_has_explained_is_one_line_too(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse(name: str) -> None:
-        raise PermissionError(13, "Permission denied", "some/file")
-
-    monkeypatch.setattr("pipeline.presets.shown", refuse)
-    monkeypatch.setattr(sys, "argv", ["vaepipe", "preset", "show", "joint"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert (ended.value.code, capsys.readouterr().err) == (1, "error: some/file: Permission denied\n")
+def test_what_nobody_has_explained_is_one_line_too(workspace: Path) -> None:
+    code = (
+        "import sys; from pipeline import cli, presets\n"
+        "def refuse(name): raise PermissionError(13, 'Permission denied', 'some/file')\n"
+        "presets.shown, sys.argv = refuse, ['vaepipe', 'preset', 'show', 'joint']\n"
+        "cli.main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (1, "error: some/file: Permission denied\n")
 
 
 @pytest.mark.parametrize("command", ["", "train", "preset", "preset apply", "cluster", "encode", "studies"])

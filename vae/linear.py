@@ -19,6 +19,8 @@ _ONEDNN = (
     and torch.backends.mkldnn.is_available()
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
+# Of bfloat16 only on processors with AVX-512.
+_ONEDNN_BF16 = _ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class StackedLinear(nn.Module):
@@ -33,7 +35,8 @@ class StackedLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(models, outputs)) if bias else None
 
     def forward(self, x_CBI: Tensor) -> Tensor:
-        if _ONEDNN and x_CBI.device.type == "cpu" and x_CBI.dtype == torch.float32:
+        onednn = _ONEDNN_BF16 if torch.is_autocast_enabled("cpu") else _ONEDNN
+        if onednn and x_CBI.device.type == "cpu" and x_CBI.dtype == torch.float32:
             y_CBO: Tensor = _OneDNN.apply(x_CBI, self.weight, self.bias)  # type: ignore[no-untyped-call]
         elif self.bias is None:
             y_CBO = torch.bmm(x_CBI, self.weight)
