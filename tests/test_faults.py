@@ -229,8 +229,8 @@ def prepare(folder: Path, vaepipe: Vaepipe, changes: params.Changes) -> None:
         assert vaepipe(stage).returncode == 0
 
 
-def start_training(log: Path) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"VAEPIPE_WORKERS": "2", "VAEPIPE_CHECKPOINT_SECONDS": "0.2"}
+def start_training(log: Path, checkpoint_seconds: str = "0.2") -> subprocess.Popen[bytes]:
+    environment = os.environ | {"VAEPIPE_WORKERS": "2", "VAEPIPE_CHECKPOINT_SECONDS": checkpoint_seconds}
     program = Path(sys.executable).with_name("vaepipe")
     with log.open("wb") as file:
         return subprocess.Popen([program, "train"], stdout=file, stderr=file, env=environment)
@@ -273,7 +273,7 @@ def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path, vaepip
     kept = int(found[1])
     assert 0 < kept < 400
 
-    assert start_training(log).wait(120) == 0
+    assert start_training(log, "15").wait(120) == 0
     # A rank may have saved another epoch while the message was written.
     resumed = re.search(r"going on from the checkpoint of epoch (\d+)\n", log.read_text())
     assert resumed

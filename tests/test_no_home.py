@@ -64,7 +64,7 @@ def as_nobody(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.day
 def test_the_pipeline_without_a_name_and_a_home(place: Path) -> None:
     workspaces.create(place / "w", SMALL, git=False)
     if os.getuid() or hidden(ROOT / "pipeline"):
