@@ -135,7 +135,7 @@ def summary(merged: Mapping[str, float], history: Sequence[Record]) -> dict[str,
     Costs are nats an image, summed over components. merged: as metrics/test.json has it.
     """
     found = {name: merged[name] for name in HEADLINE if name in merged}
-    last = max(record.epoch for record in history)
+    last = max((record.epoch for record in history), default=0)
     costs = [record.cost for record in history if (record.epoch, record.split) == (last, "validation")]
     return found | ({"val_cost": files.significant(sum(costs))} if costs else {})
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -85,6 +86,8 @@ def test_what_ray_does_not_tell_harms_nobody(heard: list[str], monkeypatch: pyte
     assert heard[0].startswith("waiting for 3 ranks; Ray does not tell what for (KeyError)")
 
 
+# Ray listens on all addresses whatever it is told, so it answers only to who knows this.
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 GREEDY = """
 import ray, sys, time
 ray.init(sys.argv[1], log_to_driver=False)
@@ -109,7 +112,7 @@ def busy() -> Iterator[tuple[str, int]]:
         port = free.getsockname()[1]
     folder = Path(f"/tmp/vw{os.getpid()}")
     ray = str(Path(sys.executable).with_name("ray"))
-    environment = os.environ | {"RAY_TMPDIR": str(folder), "RAY_AUTH_MODE": "disabled"}
+    environment = os.environ | TOKEN | {"RAY_TMPDIR": str(folder)}
     local = ["--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}"]
     small = ["--num-cpus=2", "--num-gpus=0", "--include-dashboard=false", "--object-store-memory=100000000"]
     head = subprocess.Popen(
@@ -154,7 +157,7 @@ def test_a_cluster_whose_cpus_are_taken(raw: Path, busy: tuple[str, int], comman
         driver = subprocess.Popen(
             [program, *command, "--address", address],
             cwd=raw / "w",
-            env=os.environ | {"RAY_AUTH_MODE": "disabled"},
+            env=os.environ | TOKEN,
             stdout=file,
             stderr=file,
         )
