@@ -24,7 +24,12 @@ def _storage(given: str | None) -> str | None:
     """A folder as an absolute path, since ranks work elsewhere; a URI as it is; an empty text is none."""
     if not given:
         return None
-    return given if "://" in given else str(_expanded(Path(given)).absolute())
+    if "://" in given:
+        return given
+    folder = _expanded(Path(given))
+    if folder.parts[0].startswith("~"):
+        raise typer.BadParameter(f"{given!r}: there is no such home", param_hint="--storage")
+    return str(folder.absolute())
 
 
 Gpus = Annotated[

@@ -503,7 +503,8 @@ def test_the_source_and_the_format_fit(workspace: Path) -> None:
     with pytest.raises(PipelineError, match=r"holds SVHN's photos of full numbers; set it to full$"):
         download.run(Wanted("mine"), GENERATED)
     download.run(Wanted("mine", "full"), GENERATED)
-    assert sorted(path.name for path in layout.RAW.iterdir()) == ["test.tar.gz", "train.tar.gz"]
+    found = sorted(path.name for path in layout.RAW.iterdir())
+    assert found == [layout.SUMS.name, "test.tar.gz", "train.tar.gz"]
     Path("mine/test.tar.gz").unlink()
     with pytest.raises(
         PipelineError, match=r"mine/test.tar.gz: not found; data.source is a folder that must"

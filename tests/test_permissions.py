@@ -52,7 +52,7 @@ CLOSED = {
     ("models", "runs --prune --yes"): "models: cannot be read: Permission denied",
     ("models", "sample -o x.png"): "models: cannot be read: Permission denied; ",
     (f"{RUN}/about.json", "runs"): f"{RUN}/about.json: cannot be read: Permission denied",
-    (RUN, "runs"): f"{RUN}/about.json: cannot be read: Permission denied",
+    (RUN, "runs"): f"{RUN}: cannot be read: Permission denied",
     (f"{RUN}/epoch-000001", "runs"): f"{RUN}/epoch-000001: cannot be read: Permission denied",
     (".vaepipe/runs", "runs"): ".vaepipe/runs: cannot be read: Permission denied",
     ("params.yaml", "train"): "params.yaml: cannot be read: Permission denied",

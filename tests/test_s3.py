@@ -166,6 +166,7 @@ def test_dvc_pushes_and_pulls(ready: Path, address: str) -> None:
 
     dvc("remote", "add", "--default", "ours", "s3://ours/dvc")
     dvc("remote", "modify", "ours", "endpointurl", f"http://{address}")
+    dvc("repro", "prepare")
     dvc("commit", "--force", "convert", "split")
     dvc("push", "split")
     kept = layout.channel("red").read_bytes()
