@@ -142,7 +142,17 @@ def recover(folder: Path, log: Path) -> bool:
 
 def clean(folder: Path) -> None:
     """Leave nothing of the run before, caches included."""
-    for name in ("data", "models", "metrics", "plots", "reconstructions", "report", ".vaepipe"):
+    for name in (
+        "modules",
+        "data",
+        "judge",
+        "models",
+        "metrics",
+        "plots",
+        "reconstructions",
+        "report",
+        ".vaepipe",
+    ):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("cache", "tmp"):
         shutil.rmtree(folder / ".dvc" / name, ignore_errors=True)
