@@ -126,7 +126,7 @@ class RunFolder:
     def is_run(self) -> bool:
         """Whether it is one: a storage may have other folders beside runs."""
         names = {info.base_name for info in self._list(self.root)}
-        return ABOUT in names or any(name.startswith("epoch-") for name in names)
+        return ABOUT in names or any(name.startswith(("epoch-", MARK)) for name in names)
 
     def delete(self) -> None:
         """Delete it.

@@ -14,6 +14,7 @@ from pipeline import layout, runs
 from pipeline.checkpoints import Checkpoints
 from pipeline.errors import PipelineError
 from pipeline.images import Images
+from pipeline.runfolder import RunFolder, names
 from vae.fit import fit
 from vae.stack import State
 
@@ -193,3 +194,12 @@ def test_what_is_kept_belongs_to_the_workspace_that_an_experiment_was_started_fr
         monkeypatch.chdir(copy)
         assert layout.runs() == workspace / ".vaepipe/runs"
         assert layout.downloads().is_relative_to(workspace / ".vaepipe")
+
+
+def test_a_folder_with_nothing_but_a_driver_s_mark_is_found(tmp_path: Path) -> None:
+    """What a killed driver of trials leaves, for the next one to remove."""
+    RunFolder(str(tmp_path), "session-abc").mark()
+    (tmp_path / "holidays").mkdir()
+    assert names(str(tmp_path)) == ["session-abc"]
+    RunFolder(str(tmp_path), "session-abc").delete()
+    assert [path.name for path in tmp_path.iterdir()] == ["holidays"]
