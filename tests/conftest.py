@@ -14,6 +14,9 @@ from pipeline.params import Neighbours
 
 ROOT = Path(__file__).parents[1]
 
+# Stages and tests call `vaepipe`, `dvc` and `ray` by name: those of this interpreter, activated or not.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
 CUT: tuple[int, float, Neighbours] = (32, 0.1, "hidden")  # of full numbers, where there are any
 Vaepipe = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -64,12 +67,11 @@ def raw(workspace: Path, crops: tuple[np.ndarray, np.ndarray]) -> Path:
 @pytest.fixture
 def vaepipe() -> Vaepipe:
     """Run the command line in the working directory."""
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["vaepipe", *arguments],
-            env=environment | variables,
+            env=os.environ | variables,
             capture_output=True,
             text=True,
             timeout=120,

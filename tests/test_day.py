@@ -44,11 +44,10 @@ class Person:
         """Run a command that has to end well, without a warning; return what it said."""
         line = [sys.executable, "-m", *command] if command[0] == "dvc" else list(command)
         author = {f"GIT_{who}_{what}": "x@y" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             line,
             cwd=self.folder,
-            env=os.environ | author | {"PATH": path, "COLUMNS": "120"} | variables,
+            env=os.environ | author | {"COLUMNS": "120"} | variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

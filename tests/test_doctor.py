@@ -3,7 +3,6 @@
 import contextlib
 import http.server
 import io
-import os
 import sys
 import threading
 import time
@@ -364,7 +363,6 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[speed.Job]:
     monkeypatch.setattr(machine_limits, "cores", lambda: 2)
     monkeypatch.setattr(machine_limits, "memory", lambda: Memory(8 * GB, 6 * GB, limited=False))
     monkeypatch.setattr(machine, "free", lambda path: 100 * GB)
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     return jobs
 
 

@@ -73,7 +73,6 @@ def here(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace without git, as a working directory; the engine is not measured, which takes seconds."""
     workspaces.create(workspace / "w", TINY, git=False)
     monkeypatch.chdir(workspace / "w")
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(machine, "measure", lambda job, ranks: ([Result("cpu", 1, 1000.0, ())] * ranks, ""))
     return workspace / "w"
 

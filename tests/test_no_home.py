@@ -51,8 +51,7 @@ def as_nobody(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
     (place / "interpreter").mkdir(exist_ok=True)
     settings = {"HIDDEN": hidden(prefix), "PREFIX": str(prefix), "COPY": str(place / "interpreter")}
     environment = {name: value for name, value in os.environ.items() if name not in ("USER", "LOGNAME")}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    nowhere = {"HOME": "/nonexistent", "LOGNAME": "nobody-here", "PATH": path}  # LOGNAME: for DVC
+    nowhere = {"HOME": "/nonexistent", "LOGNAME": "nobody-here"}  # LOGNAME: for DVC
     return subprocess.run(
         ["unshare", "--mount", "sh", "-c", AS_NOBODY, "sh", *command],
         cwd=place / "w",

@@ -29,11 +29,10 @@ SMALL = {
 
 
 def dvc(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=cwd,
-        env=os.environ | {"PATH": path} | variables,
+        env=os.environ | variables,
         capture_output=True,
         text=True,
         timeout=240,

@@ -71,7 +71,6 @@ def times() -> dict[str, int]:
 def dvc(*arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=False,
@@ -138,11 +137,7 @@ def run(*arguments: str) -> subprocess.Popen[str]:
     """Start a command that is going to be killed; it saves a checkpoint every epoch."""
     return subprocess.Popen(
         ["vaepipe", *arguments],
-        env=os.environ
-        | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "VAEPIPE_CHECKPOINT_SECONDS": "0",
-        },
+        env=os.environ | {"VAEPIPE_CHECKPOINT_SECONDS": "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -111,12 +111,11 @@ def busy() -> Iterator[tuple[str, int]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = Path(f"/tmp/vw{os.getpid()}")
-    ray = str(Path(sys.executable).with_name("ray"))
     environment = os.environ | TOKEN | {"RAY_TMPDIR": str(folder)}
     local = ["--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}"]
     small = ["--num-cpus=2", "--num-gpus=0", "--include-dashboard=false", "--object-store-memory=100000000"]
     head = subprocess.Popen(
-        [ray, "start", *local, *small],
+        ["ray", "start", *local, *small],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -152,10 +151,9 @@ def test_a_cluster_whose_cpus_are_taken(raw: Path, busy: tuple[str, int], comman
     workspaces.create(raw / "w", changes, git=False)
     (raw / "data").rename(raw / "w/data")
     log = raw / "log"
-    program = str(Path(sys.executable).with_name("vaepipe"))
     with log.open("w") as file:
         driver = subprocess.Popen(
-            [program, *command, "--address", address],
+            ["vaepipe", *command, "--address", address],
             cwd=raw / "w",
             env=os.environ | TOKEN,
             stdout=file,
@@ -174,6 +172,6 @@ def test_a_cluster_whose_cpus_are_taken(raw: Path, busy: tuple[str, int], comman
     what = r"3 ranks of 0\.6666 CPU" if command == ["train"] else "trials of 1 CPU"
     assert re.search(
         rf"waiting for {what} each: 0 of 2 CPUs are free; other drivers on this cluster: "
-        rf"process {greedy} on \S+ \(python -c .*\) \([1-5]\d s so far\)",
+        rf"process {greedy} on \S+ \(python\S* -c .*\) \([1-5]\d s so far\)",
         said,
     ), said
