@@ -122,7 +122,7 @@ def test_where_it_says_ready_dvc_repro_works(
     params.change(layout.PARAMS, SMALL)
     far = tmp_path / ("far" * 30) / "down"
     far.mkdir(parents=True)
-    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
     monkeypatch.setenv("TMPDIR", str(far))
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     try:

@@ -39,7 +39,7 @@ def hidden(path: Path) -> str:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder that every user may enter."""
+    """A folder that every user may enter, and in which only its owner makes any other."""
     folder = Path(tempfile.mkdtemp(prefix="vaepipe-nobody-", dir="/tmp"))
     folder.chmod(0o755)
     yield folder
@@ -51,7 +51,7 @@ def as_nobody(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
     (place / "interpreter").mkdir(exist_ok=True)
     settings = {"HIDDEN": hidden(prefix), "PREFIX": str(prefix), "COPY": str(place / "interpreter")}
     environment = {name: value for name, value in os.environ.items() if name not in ("USER", "LOGNAME")}
-    nowhere = {"HOME": "/nonexistent", "LOGNAME": "nobody-here"}  # LOGNAME: for DVC
+    nowhere = {"HOME": str(place / "home"), "LOGNAME": "nobody-here"}  # LOGNAME: for DVC
     return subprocess.run(
         ["unshare", "--mount", "sh", "-c", AS_NOBODY, "sh", *command],
         cwd=place / "w",
@@ -78,4 +78,4 @@ def test_the_pipeline_without_a_name_and_a_home(place: Path) -> None:
     assert (place / "w" / layout.REPORT).exists()
     assert "Traceback" not in said
     assert "atplotlib" not in said
-    assert not Path("/nonexistent").exists()
+    assert not (place / "home").exists()
