@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.contender import Job, Result
+from bench.entrant import Job, Result
 
 SVHN = 73_257  # training images
 BATCHES = (100, 1000)
@@ -47,7 +47,7 @@ def race(jobs: Sequence[Job]) -> tuple[float, int, tuple[float, ...]]:
     """Run processes side by side; channel-images a second of all, their memory, their costs."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "bench.contender", json.dumps(asdict(job))],
+            [sys.executable, "-m", "bench.entrant", json.dumps(asdict(job))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.using import coding, reading
+from pipeline.inference import codec, inputs
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def png(image: np.ndarray) -> int:
 
 def rows(models: Path, pictures: Path) -> Iterator[Row]:
     """Measure each codec. Pictures are brought to the models' size first, and all codecs see them so."""
-    model = reading.models(models, None)
-    with reading.source([pictures], model) as source:
+    model = inputs.models(models, None)
+    with inputs.source([pictures], model) as source:
         count, sizes, decibels = len(source), {"PNG": 0, "WebP": 0}, 0.0
         for images in source.blocks():
             size, found = webp(images)
-            decibels += coding.psnr(found / 255, images).sum()
+            decibels += codec.psnr(found / 255, images).sum()
             sizes["WebP"] += size
             sizes["PNG"] += sum(map(png, images))
         yield Row("PNG", sizes["PNG"] / count, np.inf)
@@ -62,7 +62,7 @@ def rows(models: Path, pictures: Path) -> Iterator[Row]:
         with tempfile.TemporaryDirectory() as folder:
             for bits in (16, 8):
                 path = Path(folder, f"{bits}.h5")
-                done = coding.encode(source, source.told(model, None), model, bits, path)
+                done = codec.encode(source, source.condition_labels(model, None), model, bits, path)
                 yield Row(f"latents, {bits} bits", done.after / count, done.psnr)
 
 

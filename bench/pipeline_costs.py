@@ -12,7 +12,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pipeline import layout, params, workspace
+from pipeline.common import paths
+from pipeline.experiment import params, workspace
 
 CHANGES: params.Changes = {"data": {"source": "synthetic"}, "train": {"epochs": 1}}
 
@@ -34,7 +35,7 @@ def measure(folder: Path, rounds: int) -> list[Cost]:
     for _ in range(rounds):
         cost, said = _run(folder, "vaepipe", "train")
         trainings.append(cost.seconds - _epoch(folder, said))
-        shutil.rmtree(folder / layout.runs())
+        shutil.rmtree(folder / paths.runs())
     costs.append(Cost("vaepipe train, all but the epoch", statistics.median(trainings), cost.memory))
     costs.append(_run(folder, "vaepipe", "merge")[0])
     # As if DVC itself had run the stages.
@@ -47,8 +48,8 @@ def measure(folder: Path, rounds: int) -> list[Cost]:
 def channels(folder: Path) -> np.ndarray:
     """The training images of that workspace, (3, N, D) uint8."""
     arrays = []
-    for component in layout.COLOURS:
-        with h5py.File(folder / layout.channel(component)) as file:
+    for component in paths.COLOURS:
+        with h5py.File(folder / paths.channel(component)) as file:
             arrays.append(file["train/images"][:])
     return np.stack(arrays).reshape(len(arrays), len(arrays[0]), -1)
 
@@ -84,6 +85,6 @@ def _run(folder: Path, program: str, *command: str) -> tuple[Cost, str]:
 def _epoch(folder: Path, said: str) -> float:
     """Seconds of the slowest component's epoch, from its last line."""
     speeds = [float(number.replace(",", "")) for number in re.findall(r"([\d,]+) images/s", said)]
-    with h5py.File(folder / layout.channel("red")) as file:
+    with h5py.File(folder / paths.channel("red")) as file:
         images = len(file["train/images"])
     return images / min(speeds)

@@ -23,7 +23,8 @@ import torch
 from torch import distributed as dist
 
 from bench.__main__ import machine
-from pipeline import layout, params, presets
+from pipeline.common import paths
+from pipeline.experiment import params, presets
 from vae import randomness
 from vae.config import ModelConfig, Sizes, TrainConfig
 from vae.stack import Stack, initial_state
@@ -96,7 +97,7 @@ class Rank:
 def _of(preset: str) -> tuple[ModelConfig, TrainConfig]:
     """What a preset makes of this checkout's params.yaml."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(shutil.copy(Path(__file__).parents[1] / layout.PARAMS, folder))
+        path = Path(shutil.copy(Path(__file__).parents[1] / paths.PARAMS, folder))
         params.change(path, presets.PRESETS[preset].changes())
         read = params.read(path)
     return read.model, read.train

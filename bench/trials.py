@@ -20,13 +20,15 @@ from pathlib import Path
 
 import torch
 
-from pipeline import exits, layout, params, workspace
-from pipeline.checkpoints import Checkpoints
-from pipeline.studies import fleet, planning, study, trial
-from pipeline.studies.declared import Study
-from pipeline.studies.fleet import Machines
-from pipeline.studies.ground import Ground
-from pipeline.studies.trial import Data, Part
+from pipeline.common import paths, process_exit
+from pipeline.experiment import params, workspace
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.studies import run as study
+from pipeline.trials import planning, trial, tuner
+from pipeline.trials.dataset import TrialData
+from pipeline.trials.spec import Study
+from pipeline.trials.trial import SplitTensors, TrialTensors
+from pipeline.trials.tuner import TrialCompute
 from vae.config import Sizes
 
 WHAT = "six trials"
@@ -95,13 +97,13 @@ def _seconds(place: Path, arguments: list[str]) -> float:
 def in_one_process(threads: int) -> float:
     """Seconds of the six fits, one after another."""
     torch.set_num_threads(threads)
-    pictures = Ground(params.read())
+    pictures = TrialData(params.read())
     parts = {
-        name: Part(torch.from_numpy(fleet.stacked(split, "separate")), split.side, None)
+        name: SplitTensors(torch.from_numpy(tuner.stacked(split, "separate")), split.side, None)
         for name, split in pictures.splits().items()
     }
-    data = Data(
-        layout.COLOURS,
+    data = TrialTensors(
+        paths.COLOURS,
         Sizes((1, *parts["training"].side)),
         parts["training"],
         parts["validation"],
@@ -112,7 +114,9 @@ def in_one_process(threads: int) -> float:
     for job in jobs:
         with tempfile.TemporaryDirectory() as folder:
             checkpoints = Checkpoints(folder, job.key, data.components)
-            for _ in trial.follow(job, data, checkpoints, Machines().checkpoint_seconds, "cpu"):
+            for _ in trial.train_and_measure(
+                job, data, checkpoints, TrialCompute().checkpoint_seconds, "cpu"
+            ):
                 pass
     return time.perf_counter() - started
 
@@ -120,7 +124,7 @@ def in_one_process(threads: int) -> float:
 def under_tune() -> float:
     """Seconds of `vaepipe study`'s trials, from the moment that Tune gets them."""
     seconds = 0.0
-    run = fleet.run
+    run = tuner.run
 
     def timed(*arguments: object, **options: object) -> None:
         nonlocal seconds
@@ -128,12 +132,12 @@ def under_tune() -> float:
         run(*arguments, **options)  # type: ignore[arg-type]
         seconds = time.perf_counter() - started
 
-    fleet.run = timed
-    pictures = Ground(params.read())
-    failed = study.train(pictures.plan(SIX), pictures, Machines(), lambda: None)
+    tuner.run = timed
+    pictures = TrialData(params.read())
+    failed = study.train(pictures.plan(SIX), pictures, TrialCompute(), lambda: None)
     if failed:
         raise SystemExit(f"trials failed: {failed}")
-    for path in layout.trials().glob("*.safetensors"):
+    for path in paths.trials().glob("*.safetensors"):
         path.unlink()  # the next round's are to be trained
     return seconds
 
@@ -148,7 +152,7 @@ def main() -> None:
     if arguments.contend:
         seconds = under_tune() if arguments.contend == "study" else in_one_process(int(arguments.contend))
         print(seconds)
-        exits.end(0)  # Ray would take its time
+        process_exit.exit_now(0)  # Ray would take its time
     print(f"{WHAT:<36}{'seconds':>8}{'ratio':>10}")
     for row in measure(arguments.rounds):
         print(f"{row.name:<36}{row.seconds:>8.2f}{row.ratio:>10.3f}")

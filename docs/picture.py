@@ -19,10 +19,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from pipeline import gallery, layout, params, store
-from pipeline.data import photos
-from pipeline.data.photos import Cut
-from pipeline.report import figures
+from pipeline.common import paths
+from pipeline.data import store
+from pipeline.data.svhn import full_numbers
+from pipeline.data.svhn.full_numbers import CropConfig
+from pipeline.experiment import params
+from pipeline.report import figures, latent_pictures
 from vae.modelfile import load_model
 from vae.stack import assemble
 
@@ -37,8 +39,8 @@ def images(path: Path) -> np.ndarray:
 
 def reconstructions(workspaces: list[Path]) -> np.ndarray:
     """Tiles: bands of a row of originals and a row of each workspace's reconstructions."""
-    rows = [images(workspaces[0] / layout.IMAGES)]
-    rows += [images(workspace / layout.RECONSTRUCTIONS) for workspace in workspaces]
+    rows = [images(workspaces[0] / paths.IMAGES)]
+    rows += [images(workspace / paths.RECONSTRUCTIONS) for workspace in workspaces]
     tiles = np.stack([figures.opaque(row) for row in rows])
     # The more there is to compare, the fewer images.
     bands = ROWS if len(workspaces) == 1 else 1
@@ -48,10 +50,10 @@ def reconstructions(workspaces: list[Path]) -> np.ndarray:
 
 def digits(workspace: Path) -> np.ndarray:
     """Tiles: a row of samples for each digit."""
-    state = load_model(workspace / layout.model(layout.JOINT))
+    state = load_model(workspace / paths.model(paths.JOINT))
     model = assemble([state], torch.device("cpu"))
-    samples, _ = gallery.drawn_on_demand(model, state.component, COLUMNS, seed=0)
-    return figures.opaque(gallery.to_bytes(samples)).reshape(-1, COLUMNS, *samples.shape[2:], 4)
+    samples, _ = latent_pictures.drawn_on_demand(model, state.component, COLUMNS, seed=0)
+    return figures.opaque(latent_pictures.to_bytes(samples)).reshape(-1, COLUMNS, *samples.shape[2:], 4)
 
 
 def cropped(workspace: Path) -> np.ndarray:
@@ -61,7 +63,7 @@ def cropped(workspace: Path) -> np.ndarray:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "crops.h5"
             with chdir(workspace), store.create(path) as file:
-                photos.write(file, "test", layout.archive("test"), Cut(size, margin, neighbours))
+                full_numbers.write(file, "test", paths.archive("test"), CropConfig(size, margin, neighbours))
             with store.read(path, dimensions=4) as splits:
                 rows.append(figures.opaque(splits["test"].images[:COLUMNS]))
     return np.stack(rows)
@@ -78,12 +80,12 @@ def main() -> None:
     parser.add_argument("workspaces", type=Path, nargs="+")
     arguments = parser.parse_args()
     for workspace in arguments.workspaces:
-        if params.read(workspace / layout.PARAMS).data.source != params.SYNTHETIC:
+        if params.read(workspace / paths.PARAMS).data.source != params.SYNTHETIC:
             raise SystemExit(f"{workspace}: pictures for the documentation come from generated images alone")
     if arguments.study:
         [workspace] = arguments.workspaces
         arguments.picture.write_bytes(
-            (workspace / layout.study(arguments.study) / "pictures.png").read_bytes()
+            (workspace / paths.study(arguments.study) / "pictures.png").read_bytes()
         )
         return
     first = arguments.workspaces[0]

@@ -72,10 +72,11 @@ def tree() -> set[tuple[str, int]]:
 if __name__ == "__main__":
     import torch
 
-    from pipeline import catalogue, cli, presets, workspace  # noqa: F401
-    from pipeline.stages import convert, download, judge, merge, split, train  # noqa: F401
-    from pipeline.studies import page, pruning, search, study  # noqa: F401
-    from pipeline.using import coding, reading, showing  # noqa: F401
+    from pipeline.cli import main as cli
+    from pipeline.inference import codec, inputs, pictures  # noqa: F401
+    from pipeline.report import studies_page  # noqa: F401
+    from pipeline.runs import listing  # noqa: F401
+    from pipeline.stages import classifier, convert, download, merge, split, train  # noqa: F401
 
     torch.set_num_threads(1)  # threads of this process would not be there in a fork
     with open(sys.argv[1]) as file:  # noqa: PTH123

@@ -8,9 +8,10 @@ import models
 import numpy as np
 import pytest
 
-from pipeline import layout
-from pipeline.data import matfile, synthetic
-from pipeline.params import Neighbours
+from pipeline.common import paths
+from pipeline.data.svhn import matfile
+from pipeline.data.synthetic import crops as synthetic
+from pipeline.experiment.params import Neighbours
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,9 +59,9 @@ def one_thread() -> Iterator[None]:
 def raw(workspace: Path, crops: tuple[np.ndarray, np.ndarray]) -> Path:
     """A workspace that holds data/raw: 200 training and 100 test crops."""
     images, labels = crops
-    layout.RAW.mkdir(parents=True)
-    matfile.write(layout.raw("train"), images[:200], labels[:200])
-    matfile.write(layout.raw("test"), images[200:], labels[200:])
+    paths.RAW.mkdir(parents=True)
+    matfile.write(paths.raw("train"), images[:200], labels[:200])
+    matfile.write(paths.raw("test"), images[200:], labels[200:])
     return workspace
 
 

@@ -1,9 +1,9 @@
-"""What imports what, as `pipeline.modules` reads it from the source."""
+"""What imports what, as `pipeline.experiment.stage_modules` reads it from the source."""
 
 from pathlib import Path
 
-from pipeline.modules import LAZY, closure, imports
-from pipeline.modules import installed as modules
+from pipeline.experiment.stage_modules import LAZY, closure, imports
+from pipeline.experiment.stage_modules import installed as modules
 
 __all__ = ["LAZY", "ROOT", "closure", "imports", "local_imports", "modules"]
 

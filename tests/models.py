@@ -12,7 +12,7 @@ import torch
 from vae.config import PAPER_MODEL, PAPER_TRAIN, ModelConfig, Sizes, TrainConfig
 from vae.fit import fit
 from vae.modelfile import save_model
-from vae.stack import State, initial_state
+from vae.stack import TrainingState, initial_state
 
 
 def model(**changes: Any) -> ModelConfig:
@@ -31,7 +31,7 @@ def row(pixels: int) -> Sizes:
     return Sizes((1, 1, pixels))
 
 
-def start(component: str, sizes: Sizes, config: ModelConfig, seed: int = 0) -> State:
+def start(component: str, sizes: Sizes, config: ModelConfig, seed: int = 0) -> TrainingState:
     """A first state; its training images, of which a centred model keeps the mean, are noise."""
     draw = torch.Generator().manual_seed(1)
     noise = torch.randint(0, 256, (50, sizes.pixels), dtype=torch.uint8, generator=draw)

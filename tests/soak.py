@@ -22,7 +22,8 @@ from pathlib import Path
 
 import psutil
 
-from pipeline import layout, params, workspace
+from pipeline.common import paths
+from pipeline.experiment import params, workspace
 
 SMALL: params.Changes = {
     "data": {"source": "synthetic", "validation": 0.1},
@@ -31,15 +32,15 @@ SMALL: params.Changes = {
     "train": {"epochs": 15, "batch_size": 50},
 }
 OUTS = (
-    layout.RAW,
-    layout.IMAGES,
-    layout.CHANNELS,
-    layout.JUDGE,
-    layout.MODELS,
-    layout.TRAIN_METRICS,
-    layout.TEST_METRICS,
+    paths.RAW,
+    paths.IMAGES,
+    paths.CHANNELS,
+    paths.CLASSIFIER_FOLDER,
+    paths.MODELS,
+    paths.TRAIN_METRICS,
+    paths.TEST_METRICS,
 )
-OUTS += (layout.HISTORY, layout.RECONSTRUCTIONS, layout.REPORT)
+OUTS += (paths.HISTORY, paths.RECONSTRUCTIONS, paths.REPORT)
 PATIENCE = 180  # seconds that a `dvc repro` may take
 TRIES = 5  # of `dvc repro` after a kill: an orphan may hold the run for a while
 
@@ -145,7 +146,7 @@ def clean(folder: Path) -> None:
     for name in (
         "modules",
         "data",
-        "judge",
+        "classifier",
         "models",
         "metrics",
         "plots",

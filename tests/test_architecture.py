@@ -14,7 +14,7 @@ from vae.evaluate import evaluate
 from vae.fit import fit
 from vae.model import VAE
 from vae.modelfile import load_checkpoint, save_checkpoint
-from vae.stack import State, assemble, initial_state
+from vae.stack import TrainingState, assemble, initial_state
 from vae.step import _sources
 
 CPU = torch.device("cpu")
@@ -137,7 +137,7 @@ def test_a_fitted_mean_stays_what_it_was() -> None:
     ],
 )
 def test_every_parameter_of_training_counts(change: dict[str, Any]) -> None:
-    def fitted(**changes: Any) -> State:
+    def fitted(**changes: Any) -> TrainingState:
         config = replace(TRAIN, **changes)
         return last(
             fit(

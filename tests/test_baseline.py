@@ -22,7 +22,7 @@ def test_components_are_numpy_s(images: torch.Tensor) -> None:
     x = images.double().numpy() / 255
     centred = x - x.mean(0)
     _, singular, axes = np.linalg.svd(centred, full_matrices=False)
-    found = baseline.principal(images, 3)
+    found = baseline.fit_pca(images, 3)
     np.testing.assert_allclose(found.variances_K, singular[:3] ** 2 / len(x), rtol=1e-4)
     projected = centred @ axes[:3].T @ axes[:3] + x.mean(0)
     np.testing.assert_allclose(found.reconstruct(images), projected.clip(0, 1), atol=1e-4)
@@ -33,7 +33,7 @@ def test_components_are_numpy_s(images: torch.Tensor) -> None:
 
 
 def test_more_components_than_pixels_are_all(images: torch.Tensor) -> None:
-    found = baseline.principal(images, 50)
+    found = baseline.fit_pca(images, 50)
     assert found.axes_DK.shape == (12, 12)
     assert baseline.reconstruction_error(found, images) == pytest.approx(0, abs=1e-9)
 
@@ -41,7 +41,7 @@ def test_more_components_than_pixels_are_all(images: torch.Tensor) -> None:
 def test_the_linear_cost_is_a_normal_density_s(images: torch.Tensor) -> None:
     """Of scipy, with the covariance of probabilistic PCA, averaged over the dequantisation."""
     fitted, seen = images[:300], images[300:]
-    found = baseline.principal(fitted, 3)
+    found = baseline.fit_pca(fitted, 3)
     v = (fitted.double().numpy() + 0.5) / 256
     covariance = np.cov(v.T, bias=True) + np.eye(12) / (12 * 256**2)
     variances, axes = np.linalg.eigh(covariance)
@@ -56,7 +56,7 @@ def test_the_linear_cost_is_a_normal_density_s(images: torch.Tensor) -> None:
 
 def test_the_linear_excess_is_the_best_of_linear_models(images: torch.Tensor) -> None:
     """In closed form, and no other signal along an axis costs less."""
-    found = baseline.principal(images, 5)
+    found = baseline.fit_pca(images, 5)
     excess = baseline.linear_excess(found, images)
     kept = found.variances_K[found.variances_K > found.noise]
     lost = found.rest + float(found.variances_K[len(kept) :].sum())

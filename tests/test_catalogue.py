@@ -8,10 +8,12 @@ from conftest import ROOT, Vaepipe
 from rich.console import Console
 from test_fit import TRAIN, fresh, images
 
-from pipeline import catalogue, files, layout, params, runs
-from pipeline import workspace as workspaces
-from pipeline.checkpoints import Checkpoints
-from pipeline.errors import PipelineError
+from pipeline.common import files, paths
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import params
+from pipeline.experiment import workspace as workspaces
+from pipeline.runs import identity, listing
+from pipeline.runs.checkpoints import Checkpoints
 from vae.fit import fit
 from vae.modelfile import save_model
 
@@ -23,7 +25,7 @@ READ = params.read(ROOT / "params.yaml")
 def two_runs(workspace: Path) -> str:
     """The storage of a workspace with a finished run, whose models are there, and one that was cut off."""
     workspaces.create(workspace / "w")
-    storage = str(workspace / "w" / layout.runs())
+    storage = str(workspace / "w" / paths.runs())
     model = replace(READ.model, latent=10)
     for name, shape, done in (("finished", READ.model, 4), ("cut-off", model, 2)):
         checkpoints = Checkpoints(storage, name, BOTH)
@@ -33,7 +35,7 @@ def two_runs(workspace: Path) -> str:
                 checkpoints.save(state)
             checkpoints.prune(epoch.number)
         if name == "finished":
-            made = workspace / "w" / layout.MODELS
+            made = workspace / "w" / paths.MODELS
             made.mkdir()
             save_model(made / "red.safetensors", epoch.states()[0])
             checkpoints.describe(models=[files.md5(made / "red.safetensors")])
@@ -42,14 +44,14 @@ def two_runs(workspace: Path) -> str:
 
 def test_what_is_there(two_runs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(two_runs).parents[1])
-    cut_off, finished = catalogue.find(two_runs)
+    cut_off, finished = listing.list_runs(two_runs)
     assert (cut_off.name, cut_off.epochs, cut_off.asked, cut_off.images) == ("cut-off", 2, 4, 64)
     assert (finished.epochs, finished.made_models, cut_off.made_models) == (4, True, False)
     on_disk = sum(f.stat().st_size for f in (Path(two_runs) / "finished").rglob("*") if f.is_file())
     assert finished.size == on_disk > 10_000
     console = Console(width=150, record=True)
     current = params.Params(READ.data, READ.synthetic, READ.model, TRAIN, READ.merge)
-    console.print(catalogue.table([cut_off, finished], current))
+    console.print(listing.table([cut_off, finished], current))
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
     assert any(line.startswith("cut-off 2 of 4") and line.endswith("64 model.latent 10") for line in lines)
     assert any(line.endswith("64 as in params.yaml from it") for line in lines)
@@ -57,12 +59,12 @@ def test_what_is_there(two_runs: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_epoch_that_lacks_a_component_does_not_count(two_runs: str) -> None:
     (Path(two_runs) / "cut-off/epoch-000002/green.safetensors").unlink()
-    assert catalogue.find(two_runs)[0].epochs == 1
+    assert listing.list_runs(two_runs)[0].epochs == 1
 
 
 def test_a_run_of_which_nothing_is_known(two_runs: str) -> None:
     (Path(two_runs) / "cut-off/about.json").write_text("{")
-    run = catalogue.find(two_runs)[0]
+    run = listing.list_runs(two_runs)[0]
     assert (run.epochs, run.parameters) == (2, {})
 
 
@@ -77,17 +79,17 @@ def test_pruning_asks_and_keeps_what_the_models_came_from(
     assert sorted(Path(two_runs).rglob("*")) == before
     done = vaepipe("runs", "--prune", "--yes")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "deleted cut-off")
-    assert [run.name for run in catalogue.find(two_runs)] == ["finished"]
+    assert [run.name for run in listing.list_runs(two_runs)] == ["finished"]
     assert vaepipe("runs", "--storage", "nowhere://x").returncode == 1
     assert vaepipe("runs", "--storage", str(Path(two_runs) / "none")).stdout.startswith("no runs in ")
 
 
 def test_a_run_that_is_being_trained_is_not_removed(two_runs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(two_runs).parents[1])
-    held = runs.hold(two_runs, "cut-off")
+    held = identity.locked(two_runs, "cut-off")
     with held, pytest.raises(PipelineError, match="run cut-off is being trained by process"):
-        catalogue.remove(two_runs, catalogue.find(two_runs)[0])
-    assert len(catalogue.find(two_runs)) == 2
+        listing.remove(two_runs, listing.list_runs(two_runs)[0])
+    assert len(listing.list_runs(two_runs)) == 2
 
 
 def test_other_folders_of_a_storage_are_no_runs(

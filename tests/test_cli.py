@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import CUT, Vaepipe
 
-from pipeline import layout
-from pipeline import workspace as workspaces
-from pipeline.checkpoints import Checkpoints
-from pipeline.errors import PipelineError
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import workspace as workspaces
+from pipeline.runs.checkpoints import Checkpoints
 from pipeline.stages import convert, split
 
 
@@ -119,7 +119,7 @@ def test_a_workspace_within_another_folder_of_the_kind_is_meant_itself(
     workspaces.create(workspace / "w/demo")
     monkeypatch.chdir(workspace / "w/demo")
     assert "data/svhn.h5: not found; run `dvc repro` to make it" in vaepipe("split").stderr
-    layout.PARAMS.unlink()
+    paths.PARAMS.unlink()
     assert "vaepipe init DIR" in vaepipe("train").stderr
 
 
@@ -129,7 +129,7 @@ def test_lines_are_whole_where_there_is_no_terminal(
     workspaces.create(workspace / "w")
     monkeypatch.chdir(workspace / "w")
     name, parameters = "a-name-" * 15, {"activation": "a-value-" * 15, "latent": 7}
-    Checkpoints(str(layout.runs().absolute()), name, ("red",)).describe(components=("red",), model=parameters)
+    Checkpoints(str(paths.runs().absolute()), name, ("red",)).describe(components=("red",), model=parameters)
     shown = vaepipe("runs", COLUMNS="80").stdout
     [line] = [line for line in shown.splitlines() if line.split()[:1] == [name]]
     assert f"model.activation {parameters['activation']}, model.latent 7" in line
@@ -141,11 +141,11 @@ def test_a_reader_that_has_seen_enough_is_no_error(
 ) -> None:
     workspaces.create(workspace / "w")
     monkeypatch.chdir(workspace / "w")
-    Checkpoints(str(layout.runs().absolute()), "some", ("red",)).describe(components=("red",))
+    Checkpoints(str(paths.runs().absolute()), "some", ("red",)).describe(components=("red",))
     reader, writer = os.pipe()
     os.close(reader)
     ran = subprocess.run(
-        [sys.executable, "-m", "pipeline", *command.split()],
+        [sys.executable, "-m", "pipeline.cli", *command.split()],
         stdout=writer,
         stderr=subprocess.PIPE,
         check=False,
@@ -157,7 +157,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(
 def test_standard_output_that_is_full(workspace: Path) -> None:
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run(
-            [sys.executable, "-m", "pipeline", "preset", "list"],
+            [sys.executable, "-m", "pipeline.cli", "preset", "list"],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (1, "error: No space left on device\n")
@@ -165,10 +165,10 @@ def test_standard_output_that_is_full(workspace: Path) -> None:
 
 def test_what_nobody_has_explained_is_one_line_too(workspace: Path) -> None:
     code = (
-        "import sys; from pipeline import cli, presets\n"
+        "import sys; from pipeline.cli.main import main; from pipeline.experiment import presets\n"
         "def refuse(name): raise PermissionError(13, 'Permission denied', 'some/file')\n"
         "presets.shown, sys.argv = refuse, ['vaepipe', 'preset', 'show', 'joint']\n"
-        "cli.main()"
+        "main()"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (1, "error: some/file: Permission denied\n")
@@ -185,8 +185,8 @@ def test_h_is_help(vaepipe: Vaepipe, command: str) -> None:
 def test_the_version_without_loading_anything() -> None:
     code = (
         "import sys; sys.argv = ['vaepipe', '--version']\n"
-        "from pipeline import cli\n"
-        "try: cli.main()\n"
+        "from pipeline.cli.main import main\n"
+        "try: main()\n"
         "except SystemExit as done: assert not done.code\n"
         "assert not {'torch', 'ray', 'numpy', 'h5py', 'dvc', 'pydantic'} & set(sys.modules)"
     )
@@ -196,7 +196,7 @@ def test_the_version_without_loading_anything() -> None:
 
 def test_python_m_pipeline_is_the_same(vaepipe: Vaepipe) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "pipeline", "trian"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pipeline.cli", "trian"], capture_output=True, text=True, check=False
     )
     same = vaepipe("trian")
     assert (ran.returncode, ran.stderr) == (same.returncode, same.stderr) == (2, same.stderr)

@@ -15,7 +15,7 @@ from ray._private.authentication.authentication_token_setup import _get_default_
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.autoscaler.tags import TAG_RAY_CLUSTER_NAME
 
-from pipeline.cli import app
+from pipeline.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "cluster.yaml").read_text()
@@ -174,7 +174,7 @@ def test_what_git_ignores_stays_at_home(cluster: dict[str, Any]) -> None:
 
 def test_what_a_run_needs_is_copied(cluster: dict[str, Any]) -> None:
     assert cluster["file_mounts"][CHECKOUT] == "."
-    outs = {"modules", "data", "judge", "models", "reconstructions", "report"}
+    outs = {"modules", "data", "classifier", "models", "reconstructions", "report"}
     needed = {".git/HEAD", ".dvc/config", ".dvcignore", "dvc.yaml", "dvc.lock", "params.yaml"}
     needed |= {"studies.yaml"}
     needed |= {"pyproject.toml", "requirements.txt", "README.md", "LICENSE"}

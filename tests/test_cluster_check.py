@@ -8,7 +8,7 @@ from conftest import ROOT, Vaepipe
 
 from pipeline.cluster import check, description, nodes
 from pipeline.cluster.nodes import Node
-from pipeline.errors import PipelineError
+from pipeline.common.errors import PipelineError
 
 AWS = (ROOT / "cluster.yaml").read_text()
 ONPREM = (ROOT / "clusters/onprem.yaml").read_text()

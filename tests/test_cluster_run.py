@@ -14,7 +14,8 @@ import pytest
 from conftest import ROOT
 from hosts import Host, Lan, until, why_not
 
-from pipeline import layout, params
+from pipeline.common import paths
+from pipeline.experiment import params
 from vae import modelfile
 
 pytestmark = pytest.mark.cluster
@@ -60,7 +61,7 @@ def _checkout(ctl: Host) -> None:
         ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"],
     ):
         subprocess.run(["git", *command], cwd=place, check=True, capture_output=True)
-    params.change(place / layout.PARAMS, CHANGES)
+    params.change(place / paths.PARAMS, CHANGES)
     text = (ROOT / "clusters/onprem.yaml").read_text()
     head, *workers = (ctl.lan[name].address for name in ("head", "w1", "w2"))
     text = text.replace("YOUR-HEAD", head).replace("YOUR-WORKERS", ", ".join(workers))
@@ -98,7 +99,7 @@ def models(host: Host, folder: str = "vaepipe") -> dict[str, bytes]:
 
 def costs(host: Host, folder: str = "vaepipe") -> list[float]:
     metrics = json.loads((host.disk / f"root/{folder}/metrics/train.json").read_text())
-    return [metrics[colour]["cost"] for colour in layout.COLOURS]
+    return [metrics[colour]["cost"] for colour in paths.COLOURS]
 
 
 class Training:

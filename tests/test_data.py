@@ -9,12 +9,13 @@ import pytest
 import scipy.io
 from conftest import CUT
 
-from pipeline import files, layout, store
-from pipeline.data import matfile, official
-from pipeline.errors import PipelineError
-from pipeline.params import SyntheticConfig
+from pipeline.common import files, paths
+from pipeline.common.errors import PipelineError
+from pipeline.data import store
+from pipeline.data.svhn import matfile, official_files
+from pipeline.experiment.params import SyntheticConfig
 from pipeline.stages import convert, download, split
-from pipeline.stages.download import Wanted
+from pipeline.stages.download import DownloadConfig
 
 Crops = tuple[np.ndarray, np.ndarray]
 
@@ -45,15 +46,15 @@ def test_from_mat_to_channels(raw: Path, crops: Crops) -> None:
     images, labels = crops
     convert.run(*CUT)
     split.run()
-    with store.read(layout.IMAGES, dimensions=4) as splits:
+    with store.read(paths.IMAGES, dimensions=4) as splits:
         assert set(splits) == {"train", "test"}
         assert np.array_equal(splits["train"].images[:], images[:200])
         assert np.array_equal(splits["test"].labels, labels[200:])
         provenance = splits["train"].provenance
     assert provenance is not None
-    assert (provenance.name, provenance.size) == ("train_32x32.mat", layout.raw("train").stat().st_size)
+    assert (provenance.name, provenance.size) == ("train_32x32.mat", paths.raw("train").stat().st_size)
     for channel, component in enumerate(("red", "green", "blue")):
-        with store.read(layout.channel(component), dimensions=3) as splits:
+        with store.read(paths.channel(component), dimensions=3) as splits:
             assert np.array_equal(splits["train"].images[:], images[:200, channel])
             assert np.array_equal(splits["test"].images[:], images[200:, channel])
             assert np.array_equal(splits["test"].labels, labels[200:])
@@ -64,14 +65,14 @@ def test_blocks_smaller_than_a_split(raw: Path, crops: Crops, monkeypatch: pytes
     monkeypatch.setattr(store, "BLOCK", 64)
     convert.run(*CUT)
     split.run()
-    with store.read(layout.channel("blue"), dimensions=3) as splits:
+    with store.read(paths.channel("blue"), dimensions=3) as splits:
         assert np.array_equal(splits["train"].images[:], crops[0][:200, 2])
 
 
 def test_equal_input_gives_equal_hdf5(raw: Path) -> None:
     convert.run(*CUT)
     split.run()
-    written = [layout.IMAGES, layout.channel("red")]
+    written = [paths.IMAGES, paths.channel("red")]
     first = [path.read_bytes() for path in written]
     time.sleep(1.1)  # times in a header would differ
     convert.run(*CUT)
@@ -81,63 +82,65 @@ def test_equal_input_gives_equal_hdf5(raw: Path) -> None:
 
 def test_the_extra_split_is_carried_along(raw: Path, crops: Crops) -> None:
     images, labels = crops
-    matfile.write(layout.raw("extra"), images[50:90], labels[50:90])
+    matfile.write(paths.raw("extra"), images[50:90], labels[50:90])
     convert.run(*CUT)
     split.run()
-    with store.read(layout.channel("green"), dimensions=3) as splits:
+    with store.read(paths.channel("green"), dimensions=3) as splits:
         assert np.array_equal(splits["extra"].images[:], images[50:90, 1])
 
 
 def test_generated_files(workspace: Path) -> None:
-    download.run(Wanted("synthetic", extra=True), SyntheticConfig(train=30, test=20, extra=10, seed=1))
-    counts = {split: len(matfile.read(layout.raw(split))[0]) for split in layout.SPLITS}
+    download.run(
+        DownloadConfig("synthetic", extra=True), SyntheticConfig(train=30, test=20, extra=10, seed=1)
+    )
+    counts = {split: len(matfile.read(paths.raw(split))[0]) for split in paths.SPLITS}
     assert counts == {"train": 30, "test": 20, "extra": 10}
 
 
 def test_a_folder_is_copied_never_linked(raw: Path, tmp_path: Path) -> None:
     (raw / "mine").mkdir()
     for name in ("train", "test"):
-        layout.raw(name).rename(raw / "mine" / layout.raw(name).name)
+        paths.raw(name).rename(raw / "mine" / paths.raw(name).name)
     before = (raw / "mine" / "train_32x32.mat").read_bytes()
-    download.run(Wanted("mine"), SyntheticConfig(1, 1, 1, 0))
-    assert layout.raw("train").read_bytes() == before
+    download.run(DownloadConfig("mine"), SyntheticConfig(1, 1, 1, 0))
+    assert paths.raw("train").read_bytes() == before
     # DVC makes what it tracks read-only: a link would change the user's own file.
-    assert layout.raw("train").stat().st_ino != (raw / "mine" / "train_32x32.mat").stat().st_ino
+    assert paths.raw("train").stat().st_ino != (raw / "mine" / "train_32x32.mat").stat().st_ino
 
 
 def test_a_folder_without_the_files(workspace: Path) -> None:
     with pytest.raises(PipelineError, match=r"^nowhere: not found; data.source is a URL, a folder that"):
-        download.run(Wanted("nowhere"), SyntheticConfig(1, 1, 1, 0))
-    assert not layout.RAW.exists()
+        download.run(DownloadConfig("nowhere"), SyntheticConfig(1, 1, 1, 0))
+    assert not paths.RAW.exists()
 
 
 def test_a_file_that_is_not_the_official_one(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served = workspace / "served"
     served.mkdir()
     (served / "train_32x32.mat").write_bytes(b"not SVHN")
-    known = official.OfficialFile(size=8, md5="0" * 32, images=1)
-    monkeypatch.setitem(official.OFFICIAL, "train", known)
+    known = official_files.OfficialFile(size=8, md5="0" * 32, images=1)
+    monkeypatch.setitem(official_files.OFFICIAL, "train", known)
     with pytest.raises(PipelineError, match=r"MD5 .*, expected 0{32}; deleted; set data.source"):
-        download.run(Wanted(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
-    monkeypatch.setitem(official.OFFICIAL, "train", official.OfficialFile(9, "0" * 32, 1))
+        download.run(DownloadConfig(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
+    monkeypatch.setitem(official_files.OFFICIAL, "train", official_files.OfficialFile(9, "0" * 32, 1))
     with pytest.raises(PipelineError, match="8 bytes arrived, 9 expected; deleted"):
-        download.run(Wanted(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
-    assert not layout.RAW.exists()
-    assert [path.name for path in layout.downloads().iterdir()] == ["train_32x32.mat.lock"]
+        download.run(DownloadConfig(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
+    assert not paths.RAW.exists()
+    assert [path.name for path in paths.downloads().iterdir()] == ["train_32x32.mat.lock"]
 
 
 def test_a_verified_download_is_not_fetched_again(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served = raw / "served"
-    layout.RAW.rename(served)
+    paths.RAW.rename(served)
     for name in ("train", "test"):
-        path = served / layout.raw(name).name
-        known = official.OfficialFile(path.stat().st_size, files.md5(path), 1)
-        monkeypatch.setitem(official.OFFICIAL, name, known)
-    download.run(Wanted(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
-    first = layout.raw("train").read_bytes()
+        path = served / paths.raw(name).name
+        known = official_files.OfficialFile(path.stat().st_size, files.md5(path), 1)
+        monkeypatch.setitem(official_files.OFFICIAL, name, known)
+    download.run(DownloadConfig(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
+    first = paths.raw("train").read_bytes()
     (served / "train_32x32.mat").unlink()
-    download.run(Wanted(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
-    assert layout.raw("train").read_bytes() == first
+    download.run(DownloadConfig(served.as_uri()), SyntheticConfig(1, 1, 1, 0))
+    assert paths.raw("train").read_bytes() == first
 
 
 def mat(X: object = None, y: object = None) -> dict[str, object]:
@@ -162,35 +165,35 @@ LABELS = np.ones((4, 1), np.uint8)
     ],
 )
 def test_a_mat_file_of_another_layout(raw: Path, contents: dict[str, object], said: str) -> None:
-    scipy.io.savemat(layout.raw("test"), contents)
+    scipy.io.savemat(paths.raw("test"), contents)
     with pytest.raises(PipelineError, match=f"^data/raw/test_32x32.mat: .*{said}.*; delete it"):
         convert.run(*CUT)
     assert not list(Path("data").glob("*.h5")) + list(Path("data").glob(".*"))
 
 
 def test_a_mat_file_that_is_not_there(raw: Path) -> None:
-    layout.raw("train").unlink()
+    paths.raw("train").unlink()
     with pytest.raises(PipelineError, match=r"^data/raw/train_32x32.mat: not found; run `dvc repro"):
         convert.run(*CUT)
-    assert not layout.IMAGES.exists()
+    assert not paths.IMAGES.exists()
 
 
 @pytest.mark.parametrize("length", [0, 60, 200, 5000])
 def test_a_mat_file_that_was_cut(raw: Path, length: int) -> None:
-    path = layout.raw("train")
+    path = paths.raw("train")
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(PipelineError, match=r"not a whole MATLAB 5 file|no variable"):
         convert.run(*CUT)
-    assert not layout.IMAGES.exists()
+    assert not paths.IMAGES.exists()
 
 
 @pytest.mark.parametrize("length", [0, 100, 5000])
 def test_an_hdf5_file_that_was_cut(raw: Path, length: int) -> None:
     convert.run(*CUT)
-    layout.IMAGES.write_bytes(layout.IMAGES.read_bytes()[:length])
+    paths.IMAGES.write_bytes(paths.IMAGES.read_bytes()[:length])
     with pytest.raises(PipelineError, match=r"data/svhn.h5: not a whole HDF5 file"):
         split.run()
-    assert not layout.channel("red").exists()
+    assert not paths.channel("red").exists()
 
 
 def test_an_hdf5_file_of_another_layout(raw: Path) -> None:

@@ -16,8 +16,9 @@ from conftest import ROOT
 from test_pipeline import SMALL
 from test_workspace import git
 
-from pipeline import layout, params
-from pipeline import workspace as workspaces
+from pipeline.common import paths
+from pipeline.experiment import params
+from pipeline.experiment import workspace as workspaces
 
 pytestmark = pytest.mark.day
 
@@ -86,7 +87,7 @@ def test_a_day(kind: str, tmp_path: Path) -> None:
         cloned(one.folder)
     else:
         workspaces.create(one.folder)
-    params.change(one.folder / layout.PARAMS, SMALL)
+    params.change(one.folder / paths.PARAMS, SMALL)
     git(one.folder, "config", "user.email", "x@y")
     git(one.folder, "config", "user.name", "x")
     one.commits("what to do")
@@ -116,7 +117,7 @@ def test_a_day(kind: str, tmp_path: Path) -> None:
     assert max(map(len, table.splitlines())) <= NARROW, table
 
     one.does("dvc", "exp", "apply", "seven")
-    assert params.read(one.folder / layout.PARAMS).model.latent == 7
+    assert params.read(one.folder / paths.PARAMS).model.latent == 7
     one.does("dvc", "checkout")
     assert one.does("dvc", "status") == "prepare:\n\talways changed\n"
     one.commits("seven is best")
@@ -128,11 +129,11 @@ def test_a_day(kind: str, tmp_path: Path) -> None:
     other.does("dvc", "pull")
     assert other.does("dvc", "status") == "prepare:\n\talways changed\n"
     assert other.does("dvc", "repro").count("Running stage") == 1
-    report = (other.folder / layout.REPORT).read_bytes()
-    assert report == (tmp_path / "moved" / layout.REPORT).read_bytes()
+    report = (other.folder / paths.REPORT).read_bytes()
+    assert report == (tmp_path / "moved" / paths.REPORT).read_bytes()
 
     other.does("vaepipe", "preset", "apply", "joint")
-    params.change(other.folder / layout.PARAMS, {"train": {"epochs": 2}})
+    params.change(other.folder / paths.PARAMS, {"train": {"epochs": 2}})
     other.does("dvc", "repro")
     assert "model.channels" in other.does("dvc", "params", "diff")
     assert "cost" in other.does("dvc", "metrics", "diff")

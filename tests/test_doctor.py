@@ -20,18 +20,20 @@ from models import model, square, train
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pipeline import cli, layout, machine_limits, params
-from pipeline import workspace as workspaces
-from pipeline.data import matfile
-from pipeline.data.official import OFFICIAL
-from pipeline.doctor import checks, machine, needs, source, speed, visit
+from pipeline.cli import main
+from pipeline.common import machine_limits, paths
+from pipeline.common.machine_limits import Memory
+from pipeline.data.store import Provenance, create
+from pipeline.data.svhn import matfile
+from pipeline.data.svhn.official_files import OFFICIAL
+from pipeline.doctor import checks, machine, needs, run, source, speed
 from pipeline.doctor.checks import Answer, Finding
-from pipeline.doctor.speed import Gpu, Result
-from pipeline.machine_limits import Memory
-from pipeline.store import Provenance, create
+from pipeline.doctor.speed import Gpu, SpeedResult
+from pipeline.experiment import params
+from pipeline.experiment import workspace as workspaces
 from vae.config import Sizes
 from vae.model import VAE
-from vae.stack import State
+from vae.stack import TrainingState
 
 GB = 10**9
 MODEL = model(latent=3, hidden=(20, 10))
@@ -130,7 +132,7 @@ def test_disk() -> None:
 
 
 def test_training_time_of_ranks_side_by_side() -> None:
-    ranks = [Result("cpu", 1, 1000.0, ())] * 2
+    ranks = [SpeedResult("cpu", 1, 1000.0, ())] * 2
     # 50 epochs of 6,000 images of three channels, 2,000 channel images a second: 450 s.
     has(
         checks.training_time(ranks, "", TRAIN, 6_000),
@@ -141,7 +143,7 @@ def test_training_time_of_ranks_side_by_side() -> None:
 
 
 def test_training_time_on_gpus_is_that_of_one_stack() -> None:
-    ranks = [Result("cuda", 2, 1000.0, (H200, H200)), Result("cuda", 2, 0.0, ())]
+    ranks = [SpeedResult("cuda", 2, 1000.0, (H200, H200)), SpeedResult("cuda", 2, 0.0, ())]
     has(checks.training_time(ranks, "", TRAIN, 6_000), "ok", "about 5 min", "2 on a GPU")
 
 
@@ -243,7 +245,7 @@ def server(size: int, status: int = 200) -> Iterator[str]:
 
 
 def from_source(text: str, **changes: object) -> params.Params:
-    defaults = params.read(ROOT / layout.PARAMS)
+    defaults = params.read(ROOT / paths.PARAMS)
     return replace(defaults, data=replace(defaults.data, source=text, **changes))
 
 
@@ -256,8 +258,8 @@ def test_a_server_is_asked_for_each_file_that_is_not_here(
         train, test = source.look_for(from_source(url))
         assert (train.size, train.expected, train.trouble) == (known, known, "")
         assert test.size != test.expected
-        layout.downloads().mkdir(parents=True)
-        with (layout.downloads() / layout.raw("test").name).open("wb") as file:
+        paths.downloads().mkdir(parents=True)
+        with (paths.downloads() / paths.raw("test").name).open("wb") as file:
             file.truncate(OFFICIAL["test"].size)
         has(checks.source(url, source.look_for(from_source(url))), "ok", "test_32x32.mat (downloaded)")
     assert "refused" in source.look_for(from_source(url))[-1].trouble
@@ -271,14 +273,14 @@ def test_a_server_is_asked_for_each_file_that_is_not_here(
 
 
 def test_a_folder_of_mat_files_is_counted(raw: Path) -> None:
-    chosen = from_source(str(layout.RAW))
+    chosen = from_source(str(paths.RAW))
     answers = source.look_for(chosen)
     size = source.size(chosen, answers)
     assert (dict(size.images), size.guessed) == ({"train": 200, "test": 100}, False)
-    assert size.raw == sum(path.stat().st_size for path in layout.RAW.iterdir())
-    layout.raw("test").unlink()
+    assert size.raw == sum(path.stat().st_size for path in paths.RAW.iterdir())
+    paths.raw("test").unlink()
     assert [a.trouble for a in source.look_for(chosen)] == ["", "not found"]
-    layout.raw("train").write_text("damaged")
+    paths.raw("train").write_text("damaged")
     assert source.size(chosen, source.look_for(chosen)).guessed
 
 
@@ -300,7 +302,7 @@ def test_own_pictures_need_no_mat_files(workspace: Path) -> None:
 
 def test_the_engine_is_measured_in_processes_of_its_own(workspace: Path) -> None:
     Path("torch.py").write_text("raise ImportError('not this one')")
-    results, trouble = machine.measure(speed.Job(MODEL, TRAIN, square(8), 0.02, first=True), 1)
+    results, trouble = machine.measure(speed.SpeedTest(MODEL, TRAIN, square(8), 0.02, first=True), 1)
     assert trouble == ""
     assert results[0].images_per_second > 0
     assert len(results[0].gpus) == torch.cuda.device_count()
@@ -314,7 +316,12 @@ def test_speed_is_epochs_by_the_clock_without_the_first(
     threads, stacks = [], []
 
     def fit(
-        images_CND: torch.Tensor, states: list[State], config: object, *, labels_N: object, device: str
+        images_CND: torch.Tensor,
+        states: list[TrainingState],
+        config: object,
+        *,
+        labels_N: object,
+        device: str,
     ) -> Iterator[None]:
         stacks.append((len(images_CND), len(states), device))
         time.sleep(0.05)
@@ -329,7 +336,7 @@ def test_speed_is_epochs_by_the_clock_without_the_first(
         torch.cuda, "get_device_properties", lambda i: SimpleNamespace(name="G", total_memory=1)
     )
     device, images = ("cuda", 20_000) if gpus else ("cpu", 2_000)
-    job = speed.Job(MODEL, TRAIN, square(8), 0.1, first=True)
+    job = speed.SpeedTest(MODEL, TRAIN, square(8), 0.1, first=True)
     result = speed.measure(job)
     assert (threads, stacks) == ([1], [(models, models, device)])
     assert (result.device, result.stack, len(result.gpus)) == (device, models, gpus)
@@ -344,20 +351,20 @@ def test_speed_is_epochs_by_the_clock_without_the_first(
 def test_an_engine_that_does_not_run_is_named_by_its_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = "import sys; sys.exit('first\\nlibcudart is missing')"
     monkeypatch.setattr(machine, "ENGINE", [sys.executable, "-c", broken])
-    assert machine.measure(speed.Job(MODEL, TRAIN, square(8), 0.02, first=True), 2) == (
+    assert machine.measure(speed.SpeedTest(MODEL, TRAIN, square(8), 0.02, first=True), 2) == (
         [],
         "libcudart is missing",
     )
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[speed.Job]:
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[speed.SpeedTest]:
     """The jobs that were to be measured: 1,000 images a second, at once."""
-    jobs: list[speed.Job] = []
+    jobs: list[speed.SpeedTest] = []
 
-    def measure(job: speed.Job, ranks: int) -> tuple[list[Result], str]:
+    def measure(job: speed.SpeedTest, ranks: int) -> tuple[list[SpeedResult], str]:
         jobs.append(job)
-        return [Result("cpu", 1, 1000.0, ())] * ranks, ""
+        return [SpeedResult("cpu", 1, 1000.0, ())] * ranks, ""
 
     monkeypatch.setattr(machine, "measure", measure)
     monkeypatch.setattr(machine_limits, "cores", lambda: 2)
@@ -380,11 +387,11 @@ def small(folder: Path) -> None:
 
 
 def test_a_workspace_that_is_ready(
-    workspace: Path, measured: list[speed.Job], monkeypatch: pytest.MonkeyPatch
+    workspace: Path, measured: list[speed.SpeedTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small(workspace / "w")
     monkeypatch.chdir("w")
-    done = CliRunner().invoke(cli.app, ["doctor"])
+    done = CliRunner().invoke(main.app, ["doctor"])
     assert done.exit_code == 0, done.output
     *lines, last = done.stdout.splitlines()
     assert last.startswith("Ready")
@@ -399,36 +406,36 @@ def test_a_workspace_that_is_ready(
     assert (measured[0].model.latent, measured[0].train.batch_size, measured[0].seconds) == (7, 100, 2.0)
     assert sorted(p.name for p in Path().iterdir() if p.name.startswith(".doctor")) == []
     (Path(".dvc") / "config.local").write_text("[cache]\n    type = copy\n")
-    assert "DVC's cache holds copies" in CliRunner().invoke(cli.app, ["doctor"]).stdout
+    assert "DVC's cache holds copies" in CliRunner().invoke(main.app, ["doctor"]).stdout
 
 
 def test_a_wrong_parameter_is_one_line_and_a_problem(
-    workspace: Path, measured: list[speed.Job], monkeypatch: pytest.MonkeyPatch
+    workspace: Path, measured: list[speed.SpeedTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small(workspace / "w")
     monkeypatch.chdir("w")
     monkeypatch.setattr(source, "_head", lambda url: pytest.fail("the default source is no concern here"))
-    text = layout.PARAMS.read_text()
-    layout.PARAMS.write_text(text.replace("latent: 7", "latent: 0"))
-    done = CliRunner().invoke(cli.app, ["doctor"])
+    text = paths.PARAMS.read_text()
+    paths.PARAMS.write_text(text.replace("latent: 7", "latent: 0"))
+    done = CliRunner().invoke(main.app, ["doctor"])
     assert done.exit_code == 1
     [line] = [line for line in done.stdout.splitlines() if " params.yaml " in line]
     assert line.startswith("problem")
     assert "model.latent is 0, but must be at least 1 -> mend it" in line
     assert done.stdout.splitlines()[-1].startswith("Not ready")
     assert " source " not in done.stdout  # of the defaults, so no news of this workspace
-    layout.PARAMS.unlink()
-    layout.PARAMS.mkdir()
-    done = CliRunner().invoke(cli.app, ["doctor"])
+    paths.PARAMS.unlink()
+    paths.PARAMS.mkdir()
+    done = CliRunner().invoke(main.app, ["doctor"])
     assert done.exit_code == 1
     assert "cannot be read: Is a directory" in done.stdout
 
 
 def test_outside_a_workspace_the_rest_is_checked(
-    workspace: Path, measured: list[speed.Job], monkeypatch: pytest.MonkeyPatch
+    workspace: Path, measured: list[speed.SpeedTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source, "_head", lambda url: Answer(url.rpartition("/")[2], None))
-    done = CliRunner().invoke(cli.app, ["doctor"])
+    done = CliRunner().invoke(main.app, ["doctor"])
     assert done.exit_code == 0, done.output
     assert "is none: the rest is checked with the default parameters" in done.stdout
     assert "50 epochs of 69,595 images" in done.stdout
@@ -438,7 +445,7 @@ def test_outside_a_workspace_the_rest_is_checked(
 def test_a_terminal_of_100_columns_holds_a_table() -> None:
     console = Console(width=100, force_terminal=True, record=True, file=io.StringIO())
     words = "word " * 40
-    visit.show([Finding("warning", "disk", words, words), Finding("ok", "cores", "2")], console)
+    run.show([Finding("warning", "disk", words, words), Finding("ok", "cores", "2")], console)
     lines = console.export_text().splitlines()
     assert max(map(len, lines)) <= 100
     assert sum(line.startswith("warning") for line in lines) == 1

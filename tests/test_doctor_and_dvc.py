@@ -12,11 +12,13 @@ from test_pipeline import SMALL, dvc
 from test_places import pictures
 from test_workspace import git
 
-from pipeline import guard, layout, params
-from pipeline import workspace as workspaces
-from pipeline.doctor import machine, visit
+from pipeline.common import paths
+from pipeline.doctor import machine
+from pipeline.doctor import run as doctor
 from pipeline.doctor.checks import Finding
-from pipeline.doctor.speed import Result
+from pipeline.doctor.speed import SpeedResult
+from pipeline.experiment import guard, params
+from pipeline.experiment import workspace as workspaces
 
 pytestmark = pytest.mark.slow
 
@@ -24,31 +26,31 @@ TINY = {"data": {"source": "synthetic"}, "synthetic": {"train": 3, "test": 2}, "
 
 
 def changed(section: str, **values: object) -> Callable[[Path], object]:
-    return lambda folder: params.change(folder / layout.PARAMS, {section: values})
+    return lambda folder: params.change(folder / paths.PARAMS, {section: values})
 
 
 def own_in_raw(folder: Path) -> None:
-    pictures(folder / layout.RAW)
+    pictures(folder / paths.RAW)
     changed("data", source="data/raw")(folder)
 
 
 def notes_in_models(folder: Path) -> None:
-    (folder / layout.MODELS).mkdir()
-    (folder / layout.MODELS / "notes.txt").touch()
+    (folder / paths.MODELS).mkdir()
+    (folder / paths.MODELS / "notes.txt").touch()
 
 
 def svhn_by_hand(folder: Path) -> None:
-    (folder / layout.RAW).mkdir(parents=True)
-    (folder / layout.raw("train")).touch()
+    (folder / paths.RAW).mkdir(parents=True)
+    (folder / paths.raw("train")).touch()
 
 
 def no_yaml(folder: Path) -> None:
-    (folder / layout.PARAMS).write_text("train: epochs: 50\n")
+    (folder / paths.PARAMS).write_text("train: epochs: 50\n")
 
 
 def without_stages_of_this_version(folder: Path) -> None:
-    text = (folder / layout.DVC_YAML).read_text()
-    (folder / layout.DVC_YAML).write_text(text.replace("modules/download.json", "pipeline/store.py"))
+    text = (folder / paths.DVC_YAML).read_text()
+    (folder / paths.DVC_YAML).write_text(text.replace("modules/download.json", "pipeline/data/store.py"))
     (folder / "pipeline").symlink_to(folder / "gone")
 
 
@@ -73,12 +75,14 @@ def here(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace without git, as a working directory; the engine is not measured, which takes seconds."""
     workspaces.create(workspace / "w", TINY, git=False)
     monkeypatch.chdir(workspace / "w")
-    monkeypatch.setattr(machine, "measure", lambda job, ranks: ([Result("cpu", 1, 1000.0, ())] * ranks, ""))
+    monkeypatch.setattr(
+        machine, "measure", lambda job, ranks: ([SpeedResult("cpu", 1, 1000.0, ())] * ranks, "")
+    )
     return workspace / "w"
 
 
 def problems() -> list[Finding]:
-    return [finding for finding in visit.examine(0) if finding.status == "problem"]
+    return [finding for finding in doctor.examine(0) if finding.status == "problem"]
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -109,7 +113,7 @@ def test_no_vaepipe_on_the_path(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_only_dvc_s_experiments_need_is_a_warning(here: Path) -> None:
     git(here, "init", "--quiet")
-    [found] = [finding for finding in visit.examine(0) if finding.what == "files"]
+    [found] = [finding for finding in doctor.examine(0) if finding.what == "files"]
     assert (found.status, found.advice) == ("warning", "`vaepipe init .` mends it")
     assert dvc("repro", "prepare", cwd=here).returncode == 0
 
@@ -119,7 +123,7 @@ def test_where_it_says_ready_dvc_repro_works(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On one core, without a home, with temporary files far down: as batch systems and containers have it."""
-    params.change(layout.PARAMS, SMALL)
+    params.change(paths.PARAMS, SMALL)
     far = tmp_path / ("far" * 30) / "down"
     far.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
@@ -134,6 +138,6 @@ def test_where_it_says_ready_dvc_repro_works(
         if cores:
             os.sched_setaffinity(0, cores)
     assert done.returncode == 0, done.stderr
-    assert (here / layout.REPORT).exists()
+    assert (here / paths.REPORT).exists()
     said = [line for line in done.stderr.splitlines() if "WARNING" in line or "Traceback" in line]
     assert not said

@@ -19,19 +19,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import layout
-from pipeline.data import official, transfer
-from pipeline.errors import Interrupted, PipelineError
-from pipeline.params import SyntheticConfig
+from pipeline.common import paths
+from pipeline.common.errors import Interrupted, PipelineError
+from pipeline.data.svhn import fetch, official_files
+from pipeline.experiment.params import SyntheticConfig
 from pipeline.stages import download
-from pipeline.stages.download import Wanted
+from pipeline.stages.download import DownloadConfig
 
 BODY = random.Random(0).randbytes(100_000)
 HALF = len(BODY) // 2
-KNOWN = official.OfficialFile(len(BODY), hashlib.md5(BODY).hexdigest(), images=1)
+KNOWN = official_files.OfficialFile(len(BODY), hashlib.md5(BODY).hexdigest(), images=1)
 NAME = "train_32x32.mat"
-KEPT = layout.downloads() / NAME
-PART = layout.downloads() / f"{NAME}.part"
+KEPT = paths.downloads() / NAME
+PART = paths.downloads() / f"{NAME}.part"
 WAYS_OUT = "; set data.source to a mirror's URL, to a folder that holds the files, or to synthetic"
 
 Answer = Callable[["Handler"], None]
@@ -162,12 +162,12 @@ def compressing(handler: Handler) -> None:
 @pytest.fixture(autouse=True)
 def quick(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An official set of one small file; no proxy between; no patience."""
-    monkeypatch.setattr(layout, "SPLITS", ("train",))
-    monkeypatch.setitem(official.OFFICIAL, "train", KNOWN)
+    monkeypatch.setattr(paths, "SPLITS", ("train",))
+    monkeypatch.setitem(official_files.OFFICIAL, "train", KNOWN)
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(transfer, "ATTEMPTS", 3)
-    monkeypatch.setattr(transfer, "BACKOFF", 0.01)
-    monkeypatch.setattr(transfer, "TIMEOUT", 10.0)
+    monkeypatch.setattr(fetch, "ATTEMPTS", 3)
+    monkeypatch.setattr(fetch, "BACKOFF", 0.01)
+    monkeypatch.setattr(fetch, "TIMEOUT", 10.0)
 
 
 @pytest.fixture
@@ -183,13 +183,13 @@ def server() -> Iterator[Server]:
 
 
 def get(source: str) -> None:
-    download.run(Wanted(source), SyntheticConfig(1, 1, 1, 0))
+    download.run(DownloadConfig(source), SyntheticConfig(1, 1, 1, 0))
 
 
 def succeeds(server: Server) -> None:
     get(server.url)
-    assert layout.raw("train").read_bytes() == BODY
-    assert {path.name for path in layout.downloads().iterdir()} == {NAME, f"{NAME}.lock"}
+    assert paths.raw("train").read_bytes() == BODY
+    assert {path.name for path in paths.downloads().iterdir()} == {NAME, f"{NAME}.lock"}
 
 
 def fails(source: str) -> str:
@@ -247,7 +247,7 @@ def test_a_whole_file_in_spite_of(
     server: Server, answers: list[Answer], asked: list[str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if stall in answers:
-        monkeypatch.setattr(transfer, "TIMEOUT", 0.5)
+        monkeypatch.setattr(fetch, "TIMEOUT", 0.5)
     server.answers = answers
     succeeds(server)
     assert server.asked == asked
@@ -255,7 +255,7 @@ def test_a_whole_file_in_spite_of(
 
 def test_any_number_of_drops_as_long_as_bytes_arrive(server: Server) -> None:
     steps = range(10_000, len(BODY) + 1, 10_000)
-    assert len(steps) > 2 * transfer.ATTEMPTS
+    assert len(steps) > 2 * fetch.ATTEMPTS
     server.answers = [cut(until) for until in steps]
     succeeds(server)
     assert len(server.asked) == len(steps)
@@ -318,7 +318,7 @@ def test_what_is_said_of(
     server: Server, answers: list[Answer], said: str, requests: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if stall in answers:
-        monkeypatch.setattr(transfer, "TIMEOUT", 0.5)
+        monkeypatch.setattr(fetch, "TIMEOUT", 0.5)
     server.answers = answers
     assert fails(server.url) == f"URL: {said}{WAYS_OUT}"
     assert PART.exists() == ("kept" in said)
@@ -330,7 +330,7 @@ def test_more_bytes_than_expected_do_not_fill_the_disk(server: Server) -> None:
     lengths: list[int] = []
     KEPT.parent.mkdir(parents=True)
     with pytest.raises(PipelineError, match=r"MD5 .*; deleted"):
-        transfer.fetch(f"{server.url}/{NAME}", KEPT, KNOWN, lengths.append)
+        fetch.fetch(f"{server.url}/{NAME}", KEPT, KNOWN, lengths.append)
     assert sum(lengths) == len(BODY)
 
 
@@ -382,8 +382,8 @@ def test_each_retry_is_one_line_and_the_waits_double(
     server: Server, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(transfer, "time", SimpleNamespace(sleep=waits.append))
-    monkeypatch.setattr(transfer, "ATTEMPTS", 4)
+    monkeypatch.setattr(fetch, "time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(fetch, "ATTEMPTS", 4)
     server.answers = [status(503)]
     fails(server.url)
     lines = capfd.readouterr().err.splitlines()
@@ -459,7 +459,7 @@ def test_the_bar_counts_what_is_there(server: Server, answers: list[Answer], ste
     keep(BODY[:HALF])
     server.answers = answers
     done: list[int] = []
-    transfer.fetch(f"{server.url}/{NAME}", KEPT, KNOWN, done.append)
+    fetch.fetch(f"{server.url}/{NAME}", KEPT, KNOWN, done.append)
     assert done[:2] == steps[:2]
     assert sum(done[2:]) == steps[2]
     assert sum(done) == len(BODY)
@@ -494,8 +494,8 @@ def test_ctrl_c_keeps_what_has_arrived(server: Server) -> None:
 def child(code: str, *arguments: object) -> "subprocess.Popen[str]":
     """Another Python that downloads to KEPT."""
     prelude = (
-        "import sys; from pathlib import Path; from pipeline.data import transfer, official\n"
-        f"kept, known = Path({str(KEPT)!r}), official.{KNOWN!r}\n"
+        "import sys; from pathlib import Path; from pipeline.data.svhn import fetch, official_files\n"
+        f"kept, known = Path({str(KEPT)!r}), official_files.{KNOWN!r}\n"
     )
     return subprocess.Popen(
         [sys.executable, "-c", prelude + code, *map(str, arguments)],
@@ -506,7 +506,7 @@ def child(code: str, *arguments: object) -> "subprocess.Popen[str]":
     )
 
 
-FETCH = "with transfer.hold(kept): transfer.fetch(sys.argv[1], kept, known, lambda n: None)"
+FETCH = "with fetch.locked(kept): fetch.fetch(sys.argv[1], kept, known, lambda n: None)"
 
 
 def test_a_killed_run_is_continued_and_its_lock_is_free(server: Server) -> None:
@@ -550,15 +550,15 @@ def test_the_second_of_two_waits_for_the_first_and_takes_its_file(
     assert process.wait() == 0
     who = f"process {process.pid} on {socket.gethostname()} since [0-9: -]{{19}}"
     assert re.fullmatch(f"{NAME} is being downloaded by {who}; waiting for it\n", "".join(lines))
-    assert layout.raw("train").read_bytes() == BODY
+    assert paths.raw("train").read_bytes() == BODY
     assert len(server.asked) == 1
 
 
 def test_a_full_disk(server: Server) -> None:
     """A limit on the size of files stands for it: writing fails at the same place in the same way."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
-    report = "\ntry: fetch()\nexcept Exception as error: print(type(error).__name__, error)"
-    process = child(f"{limit}def fetch():\n {FETCH}{report}", f"{server.url}/{NAME}")
+    report = "\ntry: attempt()\nexcept Exception as error: print(type(error).__name__, error)"
+    process = child(f"{limit}def attempt():\n {FETCH}{report}", f"{server.url}/{NAME}")
     output, _ = process.communicate()
     assert output == (
         f"PipelineError {PART}: cannot be written: File too large; what has arrived is kept; "
@@ -579,13 +579,13 @@ def test_a_disk_that_is_full_from_the_start(server: Server) -> None:
 
 
 def test_a_state_folder_that_cannot_be_written(server: Server) -> None:
-    layout.STATE.write_text("a file where the folder should be")
+    paths.STATE.write_text("a file where the folder should be")
     said = fails(server.url)
-    assert said.startswith(f"{layout.downloads()}: cannot be written: Not a directory")
+    assert said.startswith(f"{paths.downloads()}: cannot be written: Not a directory")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_state_folder_without_permission(server: Server) -> None:
-    layout.downloads().mkdir(parents=True)
-    layout.downloads().chmod(0o500)
-    assert fails(server.url).startswith(f"{layout.downloads()}: cannot be written: Permission denied")
+    paths.downloads().mkdir(parents=True)
+    paths.downloads().chmod(0o500)
+    assert fails(server.url).startswith(f"{paths.downloads()}: cannot be written: Permission denied")

@@ -11,8 +11,9 @@ from imports import ROOT
 from imports import modules as installed
 from ruamel.yaml import YAML
 
-from pipeline import guard, layout, modules, places, workspace
-from pipeline.studies import stages
+from pipeline.common import paths
+from pipeline.experiment import guard, places, stage_modules, workspace
+from pipeline.studies import dvc_stages
 
 STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 
@@ -20,20 +21,20 @@ STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 READS: dict[str, set[Path]] = {
     "prepare": set(),
     "download": set(),
-    "convert": {layout.RAW},
-    "split": {layout.IMAGES},
-    "judge": {layout.CHANNELS},
-    "train": {layout.CHANNELS},
-    "merge": {layout.CHANNELS, layout.JUDGE, layout.MODELS, layout.HISTORY},
+    "convert": {paths.RAW},
+    "split": {paths.IMAGES},
+    "classifier": {paths.CHANNELS},
+    "train": {paths.CHANNELS},
+    "merge": {paths.CHANNELS, paths.CLASSIFIER_FOLDER, paths.MODELS, paths.HISTORY},
 }
 WRITES = {
-    "prepare": {layout.MODULES},
-    "download": {layout.RAW},
-    "convert": {layout.IMAGES},
-    "split": {layout.CHANNELS},
-    "judge": {layout.JUDGE},
-    "train": {layout.MODELS, layout.TRAIN_METRICS, layout.HISTORY},
-    "merge": {layout.RECONSTRUCTIONS.parent, layout.REPORT.parent, layout.TEST_METRICS, layout.SUMMARY},
+    "prepare": {paths.MODULES},
+    "download": {paths.RAW},
+    "convert": {paths.IMAGES},
+    "split": {paths.CHANNELS},
+    "classifier": {paths.CLASSIFIER_FOLDER},
+    "train": {paths.MODELS, paths.TRAIN_METRICS, paths.HISTORY},
+    "merge": {paths.RECONSTRUCTIONS.parent, paths.REPORT.parent, paths.TEST_METRICS, paths.SUMMARY},
 }
 
 
@@ -42,49 +43,49 @@ def names(entries: list[Any]) -> set[Path]:
 
 
 def test_stages_are_the_commands() -> None:
-    assert list(STAGES) == ["prepare", "download", "convert", "split", "judge", "train", "merge"]
+    assert list(STAGES) == ["prepare", "download", "convert", "split", "classifier", "train", "merge"]
     assert all(stage["cmd"] == f"vaepipe {name}" for name, stage in STAGES.items())
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_deps_are_what_the_stage_reads_and_the_code_that_it_runs(name: str) -> None:
-    code = {layout.modules(name)} if name in modules.STAGES else set()
+    code = {paths.modules(name)} if name in stage_modules.STAGES else set()
     assert names(STAGES[name].get("deps", [])) == READS[name] | code
 
 
 def test_the_code_of_every_stage_is_written_down() -> None:
-    assert set(modules.STAGES) == (set(STAGES) - {"prepare"}) | {"study"}
+    assert set(stage_modules.STAGES) == (set(STAGES) - {"prepare"}) | {"study"}
 
 
 @pytest.mark.parametrize(
     ("stage", "uses", "not_its"),
     [
-        ("download", "pipeline/data/transfer.py", "pipeline/data/photos.py"),
-        ("split", "pipeline/store.py", "vae/model.py"),
+        ("download", "pipeline/data/svhn/fetch.py", "pipeline/data/svhn/full_numbers.py"),
+        ("split", "pipeline/data/store.py", "vae/model.py"),
         ("train", "vae/step.py", "vae/pretrained.py"),
-        ("merge", "pipeline/report/template.html", "vae/fit.py"),
-        ("study", "pipeline/studies/index.html", "pipeline/studies/search.py"),
+        ("merge", "pipeline/report/page.html", "vae/fit.py"),
+        ("study", "pipeline/report/studies.html", "pipeline/search/run.py"),
     ],
 )
 def test_the_code_of_a_stage_is_what_it_loads_and_no_more(stage: str, uses: str, not_its: str) -> None:
-    used = modules.used(stage)
+    used = stage_modules.used(stage)
     assert uses in used
     assert not_its not in used
-    assert (modules.ROOT / not_its).exists()
-    assert all((modules.ROOT / path).is_file() for path in used)
+    assert (stage_modules.ROOT / not_its).exists()
+    assert all((stage_modules.ROOT / path).is_file() for path in used)
 
 
 @pytest.mark.parametrize("stage", ["download", "train"])
 def test_what_python_loads_of_ours_with_a_stage_is_among_its_code(stage: str) -> None:
     """Against what is read from the source, which also finds what is imported later."""
     code = (
-        f"import {modules.STAGES[stage]}, sys\n"
+        f"import {stage_modules.STAGES[stage]}, sys\n"
         "ours = [module for name, module in sys.modules.items() if name.startswith(('vae.', 'pipeline.'))]\n"
         "print(*(module.__file__ for module in ours))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {Path(path).relative_to(ROOT).as_posix() for path in shown.stdout.split()}
-    assert {path for path in loaded if not path.endswith("__init__.py")} <= set(modules.used(stage))
+    assert {path for path in loaded if not path.endswith("__init__.py")} <= set(stage_modules.used(stage))
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -96,23 +97,23 @@ def test_outs_are_what_the_stage_writes(name: str) -> None:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_touches_just_its_paths_of_layout(name: str) -> None:
-    """Each name of `layout` that a stage's module mentions is under a path that dvc.yaml gives it."""
+    """Each name of `common.paths` that a stage's module mentions is under a path that dvc.yaml gives it."""
     source = ast.parse(installed()[f"pipeline.stages.{name}"].read_text())
     mentioned = {
         node.attr
         for node in ast.walk(source)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "layout"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "paths"
     }
     functions = {
-        "raw": layout.raw("train"),
-        "archive": layout.archive("train"),
-        "channel": layout.channel("red"),
-        "model": layout.model("red"),
+        "raw": paths.raw("train"),
+        "archive": paths.archive("train"),
+        "channel": paths.channel("red"),
+        "model": paths.model("red"),
     }
-    paths = {functions.get(name) or getattr(layout, name) for name in mentioned}
-    free = {layout.PARAMS}
+    declared = {functions.get(name) or getattr(paths, name) for name in mentioned}
+    free = {paths.PARAMS}
     given = READS[name] | WRITES[name]
-    for path in paths - free:
+    for path in declared - free:
         if isinstance(path, Path):
             assert any(path.is_relative_to(each) for each in given), path
 
@@ -121,7 +122,7 @@ def test_a_stage_touches_just_its_paths_of_layout(name: str) -> None:
 def test_params_are_what_the_command_hands_to_the_stage(name: str) -> None:
     [function] = [
         node
-        for node in ast.parse((ROOT / "pipeline/cli.py").read_text()).body
+        for node in ast.parse((ROOT / "pipeline/cli/stages.py").read_text()).body
         if isinstance(node, ast.FunctionDef) and node.name == name
     ]
     chains = {ast.unparse(n) for n in ast.walk(function) if isinstance(n, ast.Attribute | ast.Name)}
@@ -134,17 +135,17 @@ def test_params_are_what_the_command_hands_to_the_stage(name: str) -> None:
 
 
 def test_a_studys_stage_is_its_command_and_what_it_reads_and_writes() -> None:
-    stage = stages.stage("latent", "seeds")
+    stage = dvc_stages.stage("latent", "seeds")
     assert (stage["wdir"], stage["cmd"]) == ("..", "vaepipe study latent")
-    assert names(stage["deps"]) == {layout.CHANNELS, layout.modules("study")}
-    folder = layout.study("latent")
+    assert names(stage["deps"]) == {paths.CHANNELS, paths.modules("study")}
+    folder = paths.study("latent")
     assert names(stage["outs"] + stage["plots"]) == {
         folder / f for f in ("results.csv", "summary.json", "metrics.json", "plot.svg", "pictures.png")
     }
     assert stage["params"][-1] == {"studies.yaml": ["noise", "studies.latent", "studies.seeds"]}
     read = guard.trials("studies.latent", "studies.seeds").params
-    assert list(read[layout.PARAMS]) == stage["params"][:-1]
-    assert list(read[layout.STUDIES_YAML]) == stage["params"][-1]["studies.yaml"]
+    assert list(read[paths.PARAMS]) == stage["params"][:-1]
+    assert list(read[paths.STUDIES_YAML]) == stage["params"][-1]["studies.yaml"]
 
 
 def test_places_are_the_outs_of_all_stages() -> None:
@@ -155,8 +156,8 @@ def test_places_are_the_outs_of_all_stages() -> None:
 
 
 def test_what_survives_dvc_is_ignored_by_git_and_dvc() -> None:
-    assert f"/{layout.STATE}/" in (ROOT / ".gitignore").read_text().split()
-    assert str(layout.STATE) in (ROOT / ".dvcignore").read_text().split()
+    assert f"/{paths.STATE}/" in (ROOT / ".gitignore").read_text().split()
+    assert str(paths.STATE) in (ROOT / ".dvcignore").read_text().split()
 
 
 def test_a_wheel_carries_the_template_of_a_workspace() -> None:

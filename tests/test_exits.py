@@ -9,11 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import exits, files
+from pipeline.common import files, process_exit
 
 CROWD = """
 import subprocess, threading, time
-from pipeline import exits
+from pipeline.common import process_exit
 
 def come_and_go():
     for _ in range(50):
@@ -22,7 +22,7 @@ def come_and_go():
 for _ in range(4):
     threading.Thread(target=come_and_go, daemon=True).start()
 time.sleep({seconds})
-exits.end({status})
+process_exit.exit_now({status})
 """
 
 
@@ -46,8 +46,8 @@ def test_ending_cannot_fail_while_children_come_and_go(attempt: int) -> None:
 )
 def test_no_fault_changes_the_status(fault: str) -> None:
     code = (
-        "import os, subprocess, sys, psutil\nfrom pipeline import exits\n"
-        f"subprocess.Popen(['sleep', '0.1'])\n{fault}\nexits.end(7)"
+        "import os, subprocess, sys, psutil\nfrom pipeline.common import process_exit\n"
+        f"subprocess.Popen(['sleep', '0.1'])\n{fault}\nprocess_exit.exit_now(7)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (7, "")
@@ -55,9 +55,9 @@ def test_no_fault_changes_the_status(fault: str) -> None:
 
 def test_what_was_said_is_heard_and_what_was_started_ends() -> None:
     code = (
-        "import subprocess, sys\nfrom pipeline import exits\n"
+        "import subprocess, sys\nfrom pipeline.common import process_exit\n"
         "print(subprocess.Popen(['sh', '-c', 'sleep 60 & sleep 60']).pid); sys.stderr.write('said')\n"
-        "exits.end(0)"
+        "process_exit.exit_now(0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "said")
@@ -70,14 +70,14 @@ def test_what_was_said_is_heard_and_what_was_started_ends() -> None:
 def test_a_process_that_is_gone_has_no_name_and_has_ended() -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
         seen = psutil.Process(child.pid)
-        assert exits.name(seen) == "sleep"
-        assert not exits.has_ended(seen)
-        exits.kill(seen)
+        assert process_exit.name(seen) == "sleep"
+        assert not process_exit.has_ended(seen)
+        process_exit.kill(seen)
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert exits.has_ended(seen)  # not reaped yet
-    assert exits.name(psutil.Process(os.getpid()))
-    assert (exits.name(seen), exits.has_ended(seen)) in {("", True), ("sleep", True)}
-    exits.kill(seen)  # nothing happens
+        assert process_exit.has_ended(seen)  # not reaped yet
+    assert process_exit.name(psutil.Process(os.getpid()))
+    assert (process_exit.name(seen), process_exit.has_ended(seen)) in {("", True), ("sleep", True)}
+    process_exit.kill(seen)  # nothing happens
 
 
 def test_what_another_process_removes_meanwhile_is_no_error(
@@ -105,13 +105,13 @@ def test_what_another_process_removes_meanwhile_is_no_error(
 def test_nothing_is_said_after_the_last_word() -> None:
     """A thread of Ray's has a page to print for each process that it sees die."""
     code = (
-        "import subprocess, sys, threading, time\nfrom pipeline import exits\n"
+        "import subprocess, sys, threading, time\nfrom pipeline.common import process_exit\n"
         "def talk():\n"
         "    while True:\n"
         "        if children[0].poll() is not None: print('a process died', file=sys.stderr, flush=True)\n"
         "        time.sleep(0.001)\n"
         "children = [subprocess.Popen(['sleep', '60']) for _ in range(20)]\n"
-        "threading.Thread(target=talk, daemon=True).start()\nprint('the last word')\nexits.end(0)"
+        "threading.Thread(target=talk, daemon=True).start()\nprint('the last word')\nprocess_exit.exit_now(0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "the last word\n", "")

@@ -6,10 +6,11 @@ from pathlib import Path
 import models
 import pytest
 
-from pipeline import files, hdf5, locks
-from pipeline import workspace as workspaces
-from pipeline.checkpoints import Checkpoints
-from pipeline.errors import PipelineError
+from pipeline.common import files, locks
+from pipeline.common.errors import PipelineError
+from pipeline.data import hdf5
+from pipeline.experiment import workspace as workspaces
+from pipeline.runs.checkpoints import Checkpoints
 from vae import modelfile
 
 
@@ -84,13 +85,13 @@ def test_modes_are_what_the_umask_says(tmp_path: Path, monkeypatch: pytest.Monke
         files.write_text(Path("a/text"), "")
         with files.atomic_directory(Path("b/models")) as part:
             modelfile.save_model(part / "red.safetensors", state)
-        with hdf5.created(Path("c/file.h5")) as file:
+        with hdf5.create(Path("c/file.h5")) as file:
             file.create_dataset("x", data=[1])
         checkpoints = Checkpoints(str(tmp_path / "runs"), "run", ("red",))
         checkpoints.save(state)
         checkpoints.describe(a=1)
         checkpoints.mark()
-        with locks.hold(Path("locks/lock"), print):
+        with locks.locked(Path("locks/lock"), print):
             assert Path("locks/lock.holder").stat().st_mode & 0o777 == 0o640
         workspaces.create(Path("w"), workspaces.DEMO, git=False)
     finally:

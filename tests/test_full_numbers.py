@@ -19,13 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import layout, store
-from pipeline.data import crops, digitstruct, streets
-from pipeline.data.digitstruct import Box
-from pipeline.errors import PipelineError
-from pipeline.params import SyntheticConfig
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError
+from pipeline.data import store
+from pipeline.data.svhn import crops, digitstruct
+from pipeline.data.svhn.digitstruct import Box
+from pipeline.data.synthetic import photos as streets
+from pipeline.experiment.params import SyntheticConfig
 from pipeline.stages import convert, download
-from pipeline.stages.download import Wanted
+from pipeline.stages.download import DownloadConfig
 
 FULL = Path(os.environ.get("VAEPIPE_SVHN_FULL", ROOT.parent / "shared/svhn-full"))
 CROPPED = Path(os.environ.get("VAEPIPE_SVHN", ROOT.parent / "shared/svhn"))
@@ -37,12 +39,12 @@ Change = Callable[[dict[str, bytes]], None]
 @pytest.fixture
 def full(workspace: Path) -> Path:
     """A workspace with generated photos in data/raw."""
-    download.run(Wanted("synthetic", "full"), GENERATED)
+    download.run(DownloadConfig("synthetic", "full"), GENERATED)
     return workspace
 
 
 def images(split: str) -> tuple[np.ndarray, np.ndarray, str]:
-    with store.read(layout.IMAGES, dimensions=4) as splits:
+    with store.read(paths.IMAGES, dimensions=4) as splits:
         found = splits[split]
         assert found.labels is not None
         assert found.provenance
@@ -81,21 +83,21 @@ def test_from_archives_to_crops(full: Path, size: int) -> None:
     convert.run(size, 0.1, "hidden")
     for split, count in (("train", 60), ("test", 30)):
         found, labels, note = images(split)
-        listed = boxes(layout.archive(split), split)
+        listed = boxes(paths.archive(split), split)
         assert found.shape == (count, 3, size, size)
         assert labels.tolist() == [int(box.label) % 10 for each in listed.values() for box in each]
         assert note.startswith(f"{count} digits of {len(listed)} photos; margin 0.1, neighbours hidden; ")
-    before = layout.IMAGES.read_bytes()
+    before = paths.IMAGES.read_bytes()
     convert.run(size, 0.1, "hidden")
-    assert layout.IMAGES.read_bytes() == before
+    assert paths.IMAGES.read_bytes() == before
     convert.run(size, 0.1, "shown")
-    assert layout.IMAGES.read_bytes() != before
+    assert paths.IMAGES.read_bytes() != before
 
 
 def test_generated_photos_are_the_same_twice(full: Path) -> None:
-    before = layout.archive("train").read_bytes()
-    download.run(Wanted("synthetic", "full"), GENERATED)
-    assert layout.archive("train").read_bytes() == before
+    before = paths.archive("train").read_bytes()
+    download.run(DownloadConfig("synthetic", "full"), GENERATED)
+    assert paths.archive("train").read_bytes() == before
 
 
 def disc(box: Box, photo: tuple[int, int]) -> np.ndarray:
@@ -144,13 +146,13 @@ def test_neighbours_are_hidden_and_the_digit_is_not() -> None:
     middle, others = trio[1], [trio[0], trio[2]]
     seen = crops.window(middle, 0.2)
     shown = crops.crop(photo, seen, crops.WITHOUT_END, 64)
-    hidden = crops.crop(photo, seen, crops.own(middle, others), 64)
+    hidden = crops.crop(photo, seen, crops.visible_area(middle, others), 64)
     assert (shown[2] > 200).any()
     assert (hidden[2] < 150).all()
     np.testing.assert_array_equal(hidden[:, 10:54, 20:44], shown[:, 10:54, 20:44])
     # 42 pixels wide from 29 on: the left one's last pixel, and the right one's first.
     assert crops.neighbours(seen, crops.WITHOUT_END, others) == pytest.approx(2 * 1 * 30 / 42**2)
-    assert crops.neighbours(seen, crops.own(middle, others), others) == 0
+    assert crops.neighbours(seen, crops.visible_area(middle, others), others) == 0
 
 
 def test_what_is_covered_twice_counts_once() -> None:
@@ -167,7 +169,7 @@ some_boxes = st.lists(st.builds(Box, places, places, sides, sides, st.just(1.0))
 @given(some_boxes)
 def test_a_box_is_never_cut(several: list[Box]) -> None:
     box, *others = several
-    own = crops.own(box, others)
+    own = crops.visible_area(box, others)
     assert own.left <= box.left
     assert own.top <= box.top
     assert own.right >= box.right
@@ -178,9 +180,9 @@ def test_a_box_is_never_cut(several: list[Box]) -> None:
 
 
 def rewritten(change: Change, split: str = "train") -> None:
-    members = unpacked(layout.archive(split))
+    members = unpacked(paths.archive(split))
     change(members)
-    packed(layout.archive(split), members)
+    packed(paths.archive(split), members)
 
 
 def fails() -> str:
@@ -188,8 +190,8 @@ def fails() -> str:
     with pytest.raises(PipelineError) as caught:
         convert.run(*CUT)
     assert "\n" not in str(caught.value)
-    assert not layout.IMAGES.exists()
-    assert not [path for path in layout.IMAGES.parent.iterdir() if path != layout.RAW]
+    assert not paths.IMAGES.exists()
+    assert not [path for path in paths.IMAGES.parent.iterdir() if path != paths.RAW]
     return str(caught.value)
 
 
@@ -219,7 +221,7 @@ def named(name: str, content: bytes = b"x") -> tuple[tarfile.TarInfo, bytes]:
 def test_what_svhns_archives_never_hold_is_refused(
     full: Path, more: tuple[tarfile.TarInfo, bytes], said: str
 ) -> None:
-    packed(layout.archive("train"), unpacked(layout.archive("train")), more)
+    packed(paths.archive("train"), unpacked(paths.archive("train")), more)
     message = fails()
     assert said in message
     assert "which SVHN's archives never do; delete it and run `dvc repro -f download`" in message
@@ -231,7 +233,7 @@ def test_what_svhns_archives_never_hold_is_refused(
 def test_a_member_that_announces_more_than_memory_is_not_read(full: Path, kind: bytes, form: int) -> None:
     member = tarfile.TarInfo("train/1.png")
     member.size, member.type = 200 << 30, kind
-    with gzip.open(layout.archive("train"), "wb") as file:
+    with gzip.open(paths.archive("train"), "wb") as file:
         file.write(member.tobuf(form))
         file.write(bytes(1 << 20))
     expected = "of 214,748,364,800 bytes" if form == tarfile.GNU_FORMAT else "(never do|not a whole archive)"
@@ -249,7 +251,7 @@ def test_a_member_that_announces_more_than_memory_is_not_read(full: Path, kind: 
     ],
 )
 def test_a_damaged_archive_is_named(full: Path, harm: Callable[[bytes], bytes], said: str) -> None:
-    path = layout.archive("train")
+    path = paths.archive("train")
     path.write_bytes(harm(path.read_bytes()))
     assert fails().startswith(f"{path}: {said}")
 
@@ -269,21 +271,21 @@ def chained() -> bytes:
 
 @pytest.mark.parametrize("harm", [sparse, chained])
 def test_headers_that_tarfile_trips_over(full: Path, harm: Callable[[], bytes]) -> None:
-    layout.archive("train").write_bytes(gzip.compress(harm() + bytes(10240)))
+    paths.archive("train").write_bytes(gzip.compress(harm() + bytes(10240)))
     assert "data/raw/train.tar.gz: not a whole archive (" in fails()
 
 
 def test_an_archive_that_is_none(full: Path) -> None:
-    layout.archive("train").unlink()
-    layout.archive("train").mkdir()
+    paths.archive("train").unlink()
+    paths.archive("train").mkdir()
     assert fails().startswith("data/raw/train.tar.gz: cannot be read: Is a directory; ")
 
 
 def test_a_photo_that_is_named_twice(full: Path) -> None:
     struct_of({"1.png": [FINE], "2.png": [FINE]}, {"1.png": PHOTO, "2.png": PHOTO})
-    members = unpacked(layout.archive("train"))
+    members = unpacked(paths.archive("train"))
     boxed = streets.struct([("1.png", [FINE]), ("1.png", [FINE])])
-    packed(layout.archive("train"), members | {"train/digitStruct.mat": boxed})
+    packed(paths.archive("train"), members | {"train/digitStruct.mat": boxed})
     assert "digitStruct.mat names 1.png twice; mend the source" in fails()
 
 
@@ -296,7 +298,7 @@ def test_a_full_disk(full: Path, size: str) -> None:
     if mounted.returncode:
         pytest.skip("mounting a file system needs root")
     try:
-        layout.RAW.symlink_to(Path("whole/raw").absolute())
+        paths.RAW.symlink_to(Path("whole/raw").absolute())
         message = fails()
     finally:
         subprocess.run(["umount", "--lazy", "data"], check=True)
@@ -304,7 +306,7 @@ def test_a_full_disk(full: Path, size: str) -> None:
 
 
 def test_an_archive_that_is_cut_after_its_boxes(full: Path) -> None:
-    path = layout.archive("train")
+    path = paths.archive("train")
     members = unpacked(path)
     boxed = {"train/digitStruct.mat": members.pop("train/digitStruct.mat")}
     packed(path, boxed | members)
@@ -315,8 +317,8 @@ def test_an_archive_that_is_cut_after_its_boxes(full: Path) -> None:
 def test_an_archive_without_boxes(full: Path) -> None:
     rewritten(lambda members: members.pop("train/digitStruct.mat"))
     assert "no train/digitStruct.mat in it; expected SVHN's archive of full numbers" in fails()
-    layout.archive("test").unlink()
-    layout.archive("train").unlink()
+    paths.archive("test").unlink()
+    paths.archive("train").unlink()
     assert "data/raw/train_32x32.mat: not found" in fails()
 
 
@@ -391,7 +393,7 @@ def test_boxes_that_are_no_hdf5(full: Path) -> None:
 def struct_of(photos: dict[str, list[Box]], content: dict[str, bytes]) -> None:
     boxed = streets.struct(list(photos.items()))
     packed(
-        layout.archive("train"),
+        paths.archive("train"),
         {**{f"train/{n}": c for n, c in content.items()}, "train/digitStruct.mat": boxed},
     )
 
@@ -482,16 +484,16 @@ def test_a_photo_of_one_line_of_a_million_pixels(full: Path) -> None:
 
 
 def test_a_photo_that_is_twice_in_the_archive_counts_once(full: Path) -> None:
-    members = unpacked(layout.archive("train"))
-    packed(layout.archive("train"), members, named("train/1.png", members["train/2.png"]))
+    members = unpacked(paths.archive("train"))
+    packed(paths.archive("train"), members, named("train/1.png", members["train/2.png"]))
     convert.run(*CUT)
     assert len(images("train")[0]) == 60
 
 
 def test_other_members_are_passed_over(full: Path) -> None:
-    members = unpacked(layout.archive("train"))
+    members = unpacked(paths.archive("train"))
     packed(
-        layout.archive("train"), members, named("train/see_bboxes.m"), named("._train"), named("other/1.png")
+        paths.archive("train"), members, named("train/see_bboxes.m"), named("._train"), named("other/1.png")
     )
     convert.run(*CUT)
     assert len(images("train")[0]) == 60
@@ -501,17 +503,17 @@ def test_the_source_and_the_format_fit(workspace: Path) -> None:
     for name in ("train", "test"):
         packed(workspace / f"mine/{name}.tar.gz", {"x": b""})
     with pytest.raises(PipelineError, match=r"holds SVHN's photos of full numbers; set it to full$"):
-        download.run(Wanted("mine"), GENERATED)
-    download.run(Wanted("mine", "full"), GENERATED)
-    found = sorted(path.name for path in layout.RAW.iterdir())
-    assert found == [layout.SUMS.name, "test.tar.gz", "train.tar.gz"]
+        download.run(DownloadConfig("mine"), GENERATED)
+    download.run(DownloadConfig("mine", "full"), GENERATED)
+    found = sorted(path.name for path in paths.RAW.iterdir())
+    assert found == [paths.CHECKSUMS.name, "test.tar.gz", "train.tar.gz"]
     Path("mine/test.tar.gz").unlink()
     with pytest.raises(
         PipelineError, match=r"mine/test.tar.gz: not found; data.source is a folder that must"
     ):
-        download.run(Wanted("mine", "full"), GENERATED)
+        download.run(DownloadConfig("mine", "full"), GENERATED)
     with pytest.raises(PipelineError, match=r"mine/train.tar.gz: not a folder; data.source is a URL"):
-        download.run(Wanted("mine/train.tar.gz", "full"), GENERATED)
+        download.run(DownloadConfig("mine/train.tar.gz", "full"), GENERATED)
 
 
 @pytest.mark.svhn
@@ -521,7 +523,7 @@ class TestSVHN:
 
     @pytest.fixture
     def raw(self, workspace: Path) -> None:
-        download.run(Wanted(str(FULL), "full"), GENERATED)
+        download.run(DownloadConfig(str(FULL), "full"), GENERATED)
 
     def test_counts_and_neighbours(self, raw: None) -> None:
         convert.run(64, 0.1, "hidden")

@@ -13,12 +13,13 @@ from conftest import ROOT, Vaepipe
 from ruamel.yaml import YAML
 from test_pipeline import dvc
 
-from pipeline import guard, layout, locks, modules, params
-from pipeline import workspace as workspaces
-from pipeline.errors import PipelineError
-from pipeline.guard import Reads
+from pipeline.common import locks, paths
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import guard, params, stage_modules
+from pipeline.experiment import workspace as workspaces
+from pipeline.experiment.guard import Reads
 
-READS = Reads({layout.PARAMS: ["model.latent", "train"]}, [layout.CHANNELS])
+READS = Reads({paths.PARAMS: ["model.latent", "train"]}, [paths.CHANNELS])
 
 
 @pytest.fixture
@@ -26,12 +27,12 @@ def here(workspace: Path) -> Path:
     """A workspace with parameters, stages, and a channel's file."""
     for name in ("params.yaml", "dvc.yaml", "studies.yaml"):
         shutil.copy(ROOT / name, workspace)
-    layout.CHANNELS.mkdir(parents=True)
-    layout.channel("red").write_bytes(b"pixels")
+    paths.CHANNELS.mkdir(parents=True)
+    paths.channel("red").write_bytes(b"pixels")
     return workspace
 
 
-def edit(old: str, new: str, path: Path = layout.PARAMS) -> None:
+def edit(old: str, new: str, path: Path = paths.PARAMS) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
@@ -41,8 +42,8 @@ def test_nothing_is_said_where_nothing_has_changed(here: Path) -> None:
     with guard.command("train", READS):
         edit("images: 64", "images: 65")  # not read by it
         edit("  latent: 20 ", "  latent:    20 ")  # the same value
-        layout.channel("red").read_bytes()
-    assert not list((layout.STATE / "running").glob("*.holder"))
+        paths.channel("red").read_bytes()
+    assert not list((paths.STATE / "running").glob("*.holder"))
 
 
 def test_a_parameter_that_was_changed_fails_the_command(here: Path) -> None:
@@ -63,24 +64,24 @@ def test_parameters_that_are_none_any_more_fail_it_too(here: Path, broken: str) 
         pytest.raises(PipelineError, match=r"not valid YAML|was 20 and is None"),
         guard.command("train", READS),
     ):
-        layout.PARAMS.write_text(broken)
+        paths.PARAMS.write_text(broken)
 
 
 @pytest.mark.parametrize("name", ["red.h5", "new.h5"])
 def test_data_that_were_replaced_fail_it(here: Path, name: str) -> None:
     said = rf"^data/channels/{name} was replaced, while"
     with pytest.raises(PipelineError, match=said), guard.command("train", READS):
-        (layout.CHANNELS / name).write_bytes(b"other pixels")
+        (paths.CHANNELS / name).write_bytes(b"other pixels")
 
 
 def test_code_that_was_edited_fails_it(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = here / "code/vae/step.py"
     code.parent.mkdir(parents=True)
     code.write_text("old")
-    monkeypatch.setattr(modules, "ROOT", here / "code")
-    layout.MODULES.mkdir()
-    recorded = layout.modules("train")
-    recorded.write_text(json.dumps(modules.checksums(["vae/step.py"])))
+    monkeypatch.setattr(stage_modules, "ROOT", here / "code")
+    paths.MODULES.mkdir()
+    recorded = paths.modules("train")
+    recorded.write_text(json.dumps(stage_modules.checksums(["vae/step.py"])))
     with pytest.raises(PipelineError, match=r"^vae/step.py was edited, while"), guard.stage("train"):
         code.write_text("new")
     # Without DVC nothing is recorded that could be wrong; with it, `dvc repro` has looked at the old one.
@@ -115,18 +116,18 @@ def test_a_command_runs_once_at_a_time(here: Path) -> None:
 def test_params_yaml_is_not_written_while_a_command_runs_by_it(
     here: Path, vaepipe: Vaepipe, arguments: list[str]
 ) -> None:
-    before = layout.PARAMS.read_bytes()
+    before = paths.PARAMS.read_bytes()
     with guard.command("train", READS):
         done = vaepipe(*arguments)
     assert done.returncode == 1
     assert done.stderr.startswith("error: params.yaml: `vaepipe train` runs by it, as process ")
-    assert layout.PARAMS.read_bytes() == before
+    assert paths.PARAMS.read_bytes() == before
     guard.check_idle()
 
 
 def test_the_lock_of_a_killed_command_is_nobody_s(here: Path) -> None:
     code = (
-        "import os, signal\nfrom pipeline import guard\n"
+        "import os, signal\nfrom pipeline.experiment import guard\n"
         "with guard.command('train', guard.Reads()): os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)
@@ -146,7 +147,7 @@ def test_dvc_records_nothing_of_a_stage_whose_parameters_changed(workspace: Path
     while not (folder / guard.RUNNING / "download.holder").exists():
         assert time.monotonic() < until
         time.sleep(0.05)
-    params.change(folder / layout.PARAMS, {"synthetic": {"train": 20}})
+    params.change(folder / paths.PARAMS, {"synthetic": {"train": 20}})
     _, said = running.communicate(timeout=120)
     assert running.returncode != 0
     assert (

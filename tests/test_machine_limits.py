@@ -9,7 +9,7 @@ import psutil
 import pytest
 import torch
 
-from pipeline import machine_limits
+from pipeline.common import machine_limits
 
 MACHINE = psutil.virtual_memory().total
 NOTHING: dict[str, str] = {}
@@ -105,7 +105,7 @@ def test_what_slurm_allots_counts_where_it_does_not_confine(tmp_path: Path) -> N
 def test_without_control_groups_the_cpu_set_counts(tmp_path: Path) -> None:
     assert machine_limits.cores(tmp_path, NOTHING) == len(os.sched_getaffinity(0))
     assert machine_limits.memory(tmp_path, NOTHING).total == MACHINE
-    code = "from pipeline import machine_limits\nprint(machine_limits.cores())"
+    code = "from pipeline.common import machine_limits\nprint(machine_limits.cores())"
     one = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
     done = subprocess.run([*one, sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pipeline import measures
+from pipeline.evaluation import metrics
 from vae import classifier
 from vae.config import Sizes
 
@@ -37,7 +37,7 @@ def judge() -> classifier.Classifier:
 
 def test_the_classifier_learns_and_is_the_same_twice(judge: classifier.Classifier) -> None:
     images, labels = pictures(300, 1)
-    assert (classifier.read(judge, images) == labels).float().mean() > 0.95
+    assert (classifier.predict(judge, images) == labels).float().mean() > 0.95
     again = classifier.initial(SIZES, 0)
     for _ in zip(range(60), classifier.fit(again, *pictures(400, 0), 0), strict=False):
         pass
@@ -51,7 +51,7 @@ def test_a_classifier_s_file(judge: classifier.Classifier, tmp_path) -> None:  #
     classifier.save(tmp_path / "judge", judge)
     images, _ = pictures(50, 2)
     found = classifier.load(tmp_path / "judge")
-    assert torch.equal(classifier.read(found, images), classifier.read(judge, images))
+    assert torch.equal(classifier.predict(found, images), classifier.predict(judge, images))
     with pytest.raises(ModelFileError, match="no such model file"):
         classifier.load(tmp_path / "none")
     write(tmp_path / "other", {"component": "red"}, {"w": torch.zeros(1)})
@@ -64,13 +64,13 @@ def test_mean_pictures_are_read_right_and_do_not_vary(judge: classifier.Classifi
     crops, labels = pictures(300, 3)
     means = torch.stack([(crops[labels == label] / 255).mean(0) for label in range(3)])
     asked = torch.arange(3).repeat_interleave(50)
-    flattering = measures.on_demand(judge, means[asked], asked, crops, labels)
+    flattering = metrics.conditional_metrics(judge, means[asked], asked, crops, labels)
     assert flattering["sample_accuracy"] == 1
     assert flattering["sample_deviation"] == pytest.approx(0, abs=1e-6)
-    honest = measures.on_demand(judge, crops / 255, labels, crops, labels)
+    honest = metrics.conditional_metrics(judge, crops / 255, labels, crops, labels)
     assert honest["sample_deviation"] == pytest.approx(1)
     assert honest["sample_accuracy"] == honest["classifier_accuracy"]
-    shuffled = measures.on_demand(judge, crops / 255, (labels + 1) % 3, crops, labels)
+    shuffled = metrics.conditional_metrics(judge, crops / 255, (labels + 1) % 3, crops, labels)
     assert shuffled["sample_accuracy"] < 0.1
 
 
@@ -78,7 +78,7 @@ def test_likeness_is_a_plain_average() -> None:
     draw = torch.Generator().manual_seed(0)
     x = torch.rand(7, 3, 16, 16, generator=draw)
     y = (x + 0.1 * torch.randn(x.shape, generator=draw)).clamp(0, 1)
-    found = measures.Likeness()
+    found = metrics.ImageQuality()
     for block in (slice(0, 3), slice(3, 7)):
         found.add(y[block], x[block])
     means = found.means("pca_")
@@ -90,15 +90,15 @@ def test_likeness_is_a_plain_average() -> None:
 
 def test_separate_models_add_up() -> None:
     red = {"cost": 3.0, "floor": 1.0, "excess": 2.0, "parameters": 5, "mse": 0.1}
-    found = measures.together([red, red | {"cost": 4.0}])
+    found = metrics.sum_components([red, red | {"cost": 4.0}])
     assert found == {"cost": 7.0, "floor": 2.0, "excess": 4.0, "parameters": 10}
     densities = [{"cost": -1.0, "bits_per_dim": 5.0}, {"cost": -2.0, "bits_per_dim": 4.0}]
-    assert measures.together(densities) == {"cost": -3.0, "bits_per_dim": 4.5}
+    assert metrics.sum_components(densities) == {"cost": -3.0, "bits_per_dim": 4.5}
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(5, 10), (1000, 10), (1, 1)])
 def test_evenly_spaced_indices(count: int, wanted: int) -> None:
-    found = measures.evenly(count, wanted)
+    found = metrics.evenly_spaced(count, wanted)
     assert len(found) == min(count, wanted)
     assert found[0] == 0
     assert found[-1] == count - 1 or wanted == 1

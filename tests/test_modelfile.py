@@ -10,21 +10,21 @@ from test_fit import MODEL, TRAIN, assert_same, fresh, images, last
 
 from vae.fit import fit
 from vae.modelfile import load_checkpoint, load_model, save_checkpoint, save_model
-from vae.stack import State
+from vae.stack import TrainingState
 from vae.tensorfile import KEY, ModelFileError
 
 
 @pytest.fixture(scope="module")
-def state() -> State:
+def state() -> TrainingState:
     return last(fit(images("red"), fresh("red"), TRAIN))[0]
 
 
-def test_a_checkpoint_is_the_state_to_the_bit(tmp_path: Path, state: State) -> None:
+def test_a_checkpoint_is_the_state_to_the_bit(tmp_path: Path, state: TrainingState) -> None:
     save_checkpoint(tmp_path / "red", state)
     assert_same(load_checkpoint(tmp_path / "red"), state)
 
 
-def test_a_model_file_holds_what_it_takes_to_build_the_model(tmp_path: Path, state: State) -> None:
+def test_a_model_file_holds_what_it_takes_to_build_the_model(tmp_path: Path, state: TrainingState) -> None:
     save_model(tmp_path / "red", state)
     found = load_model(tmp_path / "red")
     assert (found.component, found.sizes, found.config, found.epoch) == ("red", row(20), MODEL, 4)
@@ -33,7 +33,7 @@ def test_a_model_file_holds_what_it_takes_to_build_the_model(tmp_path: Path, sta
     assert load_file(tmp_path / "red").keys() == state.weights.keys()
 
 
-def test_equal_states_give_equal_bytes(tmp_path: Path, state: State) -> None:
+def test_equal_states_give_equal_bytes(tmp_path: Path, state: TrainingState) -> None:
     for save in (save_model, save_checkpoint):
         for name in ("a", "b"):
             save(tmp_path / name, state)
@@ -46,7 +46,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 4, 100, -1])
-def test_a_file_that_was_cut(tmp_path: Path, state: State, length: int) -> None:
+def test_a_file_that_was_cut(tmp_path: Path, state: TrainingState, length: int) -> None:
     save_checkpoint(tmp_path / "red", state)
     (tmp_path / "red").write_bytes((tmp_path / "red").read_bytes()[:length])
     with pytest.raises(ModelFileError, match="red: not a vaepipe model file, or damaged"):
@@ -61,14 +61,14 @@ def test_a_foreign_file(tmp_path: Path) -> None:
             load_model(tmp_path / name)
 
 
-def test_a_model_of_another_shape(tmp_path: Path, state: State) -> None:
+def test_a_model_of_another_shape(tmp_path: Path, state: TrainingState) -> None:
     about = {"component": "red", "sizes": asdict(row(21)), "epoch": 4, "model": asdict(MODEL)}
     save_file(state.weights, tmp_path / "red", {KEY: json.dumps(about)})
     with pytest.raises(ModelFileError, match=r"weight decoder.output.bias should be 21, not 20"):
         load_model(tmp_path / "red")
 
 
-def test_a_description_of_another_version(tmp_path: Path, state: State) -> None:
+def test_a_description_of_another_version(tmp_path: Path, state: TrainingState) -> None:
     save_file(state.weights, tmp_path / "red", {KEY: json.dumps({"component": "red"})})
     with pytest.raises(ModelFileError, match="description"):
         load_model(tmp_path / "red")

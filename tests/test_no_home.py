@@ -12,8 +12,8 @@ import pytest
 from conftest import ROOT
 from test_pipeline import SMALL
 
-from pipeline import layout
-from pipeline import workspace as workspaces
+from pipeline.common import paths
+from pipeline.experiment import workspace as workspaces
 
 NOBODY = 4711  # a number without an entry in /etc/passwd
 
@@ -75,7 +75,7 @@ def test_the_pipeline_without_a_name_and_a_home(place: Path) -> None:
     done = as_nobody(place, sys.executable, "-m", "dvc", "repro")
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
-    assert (place / "w" / layout.REPORT).exists()
+    assert (place / "w" / paths.REPORT).exists()
     assert "Traceback" not in said
     assert "atplotlib" not in said
     assert not (place / "home").exists()

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from pipeline import params
-from pipeline.errors import PipelineError
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import params
 from vae.config import PAPER_MODEL, PAPER_TRAIN
 
 DEFAULTS = params.load(ROOT / "params.yaml")

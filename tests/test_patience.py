@@ -7,8 +7,8 @@ import pytest
 from ray.train import ScalingConfig
 from ray.train.v2._internal.execution.scaling_policy import NoopDecision
 
-from pipeline import patience
-from pipeline.patience import PATIENCE_SECONDS, Patience, fitting
+from pipeline.distributed import scaling
+from pipeline.distributed.scaling import HOST_WAIT_SECONDS, WaitThenShrinkPolicy, ranks_that_fit
 
 THREE = ("red", "green", "blue")
 
@@ -24,7 +24,7 @@ THREE = ("red", "green", "blue")
     ],
 )
 def test_ranks_that_fit(nodes: list[dict[str, float]], rank: dict[str, float], expected: int) -> None:
-    assert fitting(nodes, rank) == expected
+    assert ranks_that_fit(nodes, rank) == expected
 
 
 @pytest.fixture
@@ -34,24 +34,24 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     up = {"Alive": True}
     gone = {"Alive": False, "Resources": {"CPU": 64.0}}
     monkeypatch.setattr(
-        patience.ray, "nodes", lambda: [gone, *({"Resources": node} | up for node in world.nodes)]
+        scaling.ray, "nodes", lambda: [gone, *({"Resources": node} | up for node in world.nodes)]
     )
-    monkeypatch.setattr(patience.time, "monotonic", lambda: world.now)
-    monkeypatch.setattr(Patience, "_maybe_send_resource_request", lambda self: None)
+    monkeypatch.setattr(scaling.time, "monotonic", lambda: world.now)
+    monkeypatch.setattr(WaitThenShrinkPolicy, "_maybe_send_resource_request", lambda self: None)
     return world
 
 
-def policy(ranks: int) -> Patience:
-    return Patience(ScalingConfig(num_workers=ranks, resources_per_worker={"CPU": 1.0}), THREE)
+def policy(ranks: int) -> WaitThenShrinkPolicy:
+    return WaitThenShrinkPolicy(ScalingConfig(num_workers=ranks, resources_per_worker={"CPU": 1.0}), THREE)
 
 
-def decide(chosen: Patience) -> int | None:
+def decide(chosen: WaitThenShrinkPolicy) -> int | None:
     """Ranks that are to start; None: wait."""
     decision: Any = chosen.make_decision_for_non_running_worker_group()
     return None if isinstance(decision, NoopDecision) else decision.num_workers
 
 
-def run(chosen: Patience) -> None:
+def run(chosen: WaitThenShrinkPolicy) -> None:
     chosen.make_decision_for_running_worker_group(None, None)
 
 
@@ -59,7 +59,7 @@ def test_before_the_first_start_nothing_is_cut_down(world: SimpleNamespace) -> N
     chosen = policy(3)
     world.nodes = []
     assert decide(chosen) == 3
-    world.now += 10 * PATIENCE_SECONDS
+    world.now += 10 * HOST_WAIT_SECONDS
     assert decide(chosen) == 3
 
 
@@ -68,7 +68,7 @@ def test_a_spare_within_a_minute_keeps_the_ranks(world: SimpleNamespace) -> None
     run(chosen)
     world.nodes = [{"CPU": 2.0}]
     assert decide(chosen) is None
-    world.now += PATIENCE_SECONDS - 1
+    world.now += HOST_WAIT_SECONDS - 1
     assert decide(chosen) is None
     world.nodes = [{"CPU": 2.0}, {"CPU": 4.0}]
     assert decide(chosen) == 3
@@ -79,13 +79,13 @@ def test_after_a_minute_it_goes_on_with_what_there_is(world: SimpleNamespace) ->
     run(chosen)
     world.nodes = [{"CPU": 2.0}]
     assert decide(chosen) is None
-    world.now += PATIENCE_SECONDS
+    world.now += HOST_WAIT_SECONDS
     assert decide(chosen) == 2
     # The next host that goes is waited for anew.
     run(chosen)
     world.nodes = [{"CPU": 1.0}]
     assert decide(chosen) is None
-    world.now += PATIENCE_SECONDS
+    world.now += HOST_WAIT_SECONDS
     assert decide(chosen) == 1
 
 
@@ -94,7 +94,7 @@ def test_no_rank_is_started_that_has_nothing_to_do(world: SimpleNamespace) -> No
     run(chosen)
     world.nodes = [{"CPU": 5.0}]
     decide(chosen)
-    world.now += PATIENCE_SECONDS
+    world.now += HOST_WAIT_SECONDS
     assert decide(chosen) == 3
 
 
@@ -103,5 +103,5 @@ def test_with_no_host_left_it_waits(world: SimpleNamespace) -> None:
     run(chosen)
     world.nodes = []
     decide(chosen)
-    world.now += 100 * PATIENCE_SECONDS
+    world.now += 100 * HOST_WAIT_SECONDS
     assert decide(chosen) is None

@@ -13,10 +13,10 @@ import pytest
 from conftest import CUT, ROOT
 from PIL import Image
 
-from pipeline import layout
-from pipeline import workspace as workspaces
-from pipeline.checkpoints import Checkpoints
-from pipeline.data import matfile
+from pipeline.common import paths
+from pipeline.data.svhn import matfile
+from pipeline.experiment import workspace as workspaces
+from pipeline.runs.checkpoints import Checkpoints
 from pipeline.stages import convert, split
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 # Root may do everything, unless these are taken from it.
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
-STAGES = ("prepare", "download", "convert", "split", "judge", "train", "merge")
+STAGES = ("prepare", "download", "convert", "split", "classifier", "train", "merge")
 READ_ONLY = {
     **{f"{name}": "cannot be written: Permission denied" for name in STAGES},
     "study latent": ".vaepipe/running: cannot be written: Permission denied",
@@ -96,18 +96,18 @@ def place(
     workspaces.create(place, {"data": {"source": "synthetic"}, "synthetic": {"train": 200, "test": 100}})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        layout.RAW.mkdir(parents=True)
+        paths.RAW.mkdir(parents=True)
         for name, part in (("train", slice(200)), ("test", slice(200, None))):
-            matfile.write(layout.raw(name), crops[0][part], crops[1][part])
+            matfile.write(paths.raw(name), crops[0][part], crops[1][part])
         convert.run(*CUT)
         split.run()
-        shutil.copytree(folders["separate"], layout.MODELS)
-        layout.JUDGE.mkdir()
-        layout.HISTORY.parent.mkdir()
-        layout.HISTORY.write_text("epoch,component,split,cost,reconstruction,kl\n")
+        shutil.copytree(folders["separate"], paths.MODELS)
+        paths.CLASSIFIER_FOLDER.mkdir()
+        paths.HISTORY.parent.mkdir()
+        paths.HISTORY.write_text("epoch,component,split,cost,reconstruction,kl\n")
         Image.fromarray(crops[0][0].transpose(1, 2, 0)).save("p.png")
         shutil.copy(ROOT / "clusters/onprem.yaml", ".")
-        run_folder = Checkpoints(str(layout.runs().absolute()), "cut-off", ("red",))
+        run_folder = Checkpoints(str(paths.runs().absolute()), "cut-off", ("red",))
         run_folder.describe(components=("red",))
         Path(run_folder.folder(1)).mkdir()
     [encoded] = run([{"arguments": ["encode", "p.png", "-o", "z.h5"]}], place)

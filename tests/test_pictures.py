@@ -15,13 +15,15 @@ from conftest import CUT, ROOT, Vaepipe
 from models import model, square, start
 from PIL import Image
 
-from pipeline import layout, params, store
-from pipeline import workspace as workspaces
-from pipeline.data import npzfile, pictures, shares
-from pipeline.errors import PipelineError, shown
-from pipeline.params import SyntheticConfig
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError, printable
+from pipeline.data import store
+from pipeline.data.own import holdout, npz, pictures
+from pipeline.experiment import params
+from pipeline.experiment import workspace as workspaces
+from pipeline.experiment.params import SyntheticConfig
 from pipeline.stages import convert, download, merge, split
-from pipeline.stages.download import Wanted
+from pipeline.stages.download import DownloadConfig
 from vae.modelfile import save_model
 
 UNUSED = SyntheticConfig(1, 1, 1, 0)
@@ -40,13 +42,13 @@ def draw(path: Path, array: np.ndarray) -> Path:
 
 def get(source: str, size: int | None = None, test: float = 0.2) -> Sets:
     """Images and labels of each split in svhn.h5, once channel files were seen to hold the same."""
-    download.run(Wanted(source, size=size, test=test), UNUSED)
+    download.run(DownloadConfig(source, size=size, test=test), UNUSED)
     convert.run(*CUT)
     split.run()
-    with store.read(layout.IMAGES, dimensions=4) as splits:
+    with store.read(paths.IMAGES, dimensions=4) as splits:
         sets = {name: (s.images[:], s.labels) for name, s in splits.items()}
-    for c, component in enumerate(layout.COLOURS):
-        with store.read(layout.channel(component), dimensions=3) as splits:
+    for c, component in enumerate(paths.COLOURS):
+        with store.read(paths.channel(component), dimensions=3) as splits:
             for name, (images, labels) in sets.items():
                 assert np.array_equal(splits[name].images[:], images[:, c])
                 assert np.array_equal(splits[name].labels, labels)
@@ -56,10 +58,10 @@ def get(source: str, size: int | None = None, test: float = 0.2) -> Sets:
 def line(source: str, size: int | None = None, test: float = 0.2, *, extra: bool = False) -> str:
     """What is said of a source, in one line, with nothing written."""
     with pytest.raises(PipelineError) as caught:
-        download.run(Wanted(source, extra=extra, size=size, test=test), UNUSED)
+        download.run(DownloadConfig(source, extra=extra, size=size, test=test), UNUSED)
     said = str(caught.value)
     assert said.isprintable()
-    assert not layout.RAW.exists()
+    assert not paths.RAW.exists()
     assert not list(Path().glob("data/.*"))
     return said
 
@@ -86,7 +88,7 @@ def test_class_folders_in_train_and_test(workspace: Path, capsys: pytest.Capture
         assert np.array_equal(images[labels == label], drawn[members].transpose(0, 3, 1, 2))
     assert labels.dtype == np.uint8
     assert np.array_equal(sets["test"][1], [3, 2, 3])
-    with store.read(layout.channel("red"), dimensions=3) as splits:
+    with store.read(paths.channel("red"), dimensions=3) as splits:
         assert splits["train"].classes == splits["test"].classes == ("ape", "bird", "cat", "dog")
         about = splits["train"].provenance
     assert about is not None
@@ -102,7 +104,7 @@ def test_pictures_without_classes(workspace: Path) -> None:
     assert sets["train"][1] is None
     assert np.array_equal(np.concatenate([sets["train"][0], sets["test"][0]]), drawn.transpose(0, 3, 1, 2))
     assert len(sets["test"][0]) == 3
-    for path in (layout.IMAGES, layout.channel("red")):
+    for path in (paths.IMAGES, paths.channel("red")):
         assert b"labels" not in path.read_bytes()
 
 
@@ -123,21 +125,25 @@ def test_more_classes_than_a_byte_counts(workspace: Path) -> None:
     assert labels is not None
     assert labels.dtype == np.uint16
     assert np.array_equal(labels, np.arange(300))
-    with store.read(layout.channel("blue"), dimensions=3) as splits:
+    with store.read(paths.channel("blue"), dimensions=3) as splits:
         assert splits["train"].classes[299] == "299"
         assert splits["train"].images[299].max() == 149
 
 
 def test_classes_are_shared_fairly_in_every_stretch() -> None:
     labels = np.repeat([0, 1, 2], [600, 300, 100])
-    order = shares.mixed(labels)
+    order = holdout.interleave_classes(labels)
     assert sorted(order) == list(range(1000))
     for first in range(0, 1000, 50):
         counts = np.bincount(labels[order[first : first + 50]], minlength=3)
         assert np.abs(counts - [30, 15, 5]).max() <= 1
     for label in range(3):
         assert np.all(np.diff(order[labels[order] == label]) > 0)  # as it was
-    assert (shares.tail(2, 0.01), shares.tail(2, 0.99), shares.tail(300, 0.2)) == (1, 1, 60)
+    assert (
+        holdout.held_out_count(2, 0.01),
+        holdout.held_out_count(2, 0.99),
+        holdout.held_out_count(300, 0.2),
+    ) == (1, 1, 60)
 
 
 def test_equal_pictures_give_equal_files_wherever_they_are(workspace: Path) -> None:
@@ -145,7 +151,7 @@ def test_equal_pictures_give_equal_files_wherever_they_are(workspace: Path) -> N
         for i in range(7):
             draw(workspace / place / f"x/{i}.png", noise(20, 30, 3, seed=i))
     get("a", 16)
-    written = [layout.OWN, layout.IMAGES, layout.channel("red")]
+    written = [paths.OWN_IMAGES, paths.IMAGES, paths.channel("red")]
     first = [path.read_bytes() for path in written]
     get(str(workspace / "b/c"), 16)
     assert [path.read_bytes() for path in written] == first
@@ -153,7 +159,7 @@ def test_equal_pictures_give_equal_files_wherever_they_are(workspace: Path) -> N
 
 def test_blocks_smaller_than_a_split(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "BLOCK", 4)
-    monkeypatch.setattr(npzfile, "BLOCK", 4)
+    monkeypatch.setattr(npz, "BLOCK", 4)
     monkeypatch.setattr(store, "BLOCK", 5)
     drawn = noise(25, 8, 8, 3)
     for i, array in enumerate(drawn):
@@ -460,8 +466,8 @@ def test_the_command_says_it_in_one_line(
 
 
 def test_names_on_a_disk_are_shown_in_one_line() -> None:
-    assert shown("a\n\x1b[31m\udcff") == r"a\n\x1b[31m\udcff"
-    assert shown("Äpfel 林檎") == "Äpfel 林檎"
+    assert printable("a\n\x1b[31m\udcff") == r"a\n\x1b[31m\udcff"
+    assert printable("Äpfel 林檎") == "Äpfel 林檎"
 
 
 # To the report
@@ -473,18 +479,18 @@ def test_the_report_of_own_images(workspace: Path, size: int, labelled: bool) ->
         draw(workspace / (f"own/<i>{i % 2}/{i}.png" if labelled else f"own/{i}.png"), noise(size, size, 3))
     get("own", size)
     config = model(latent=2, hidden=(4,), activation="relu")
-    layout.MODELS.mkdir()
-    layout.HISTORY.parent.mkdir()
-    rows = [f"1,{component},train,700,690,10\n" for component in layout.COLOURS]
-    layout.HISTORY.write_text("".join(["epoch,component,split,cost,reconstruction,kl\n", *rows]))
-    for component in layout.COLOURS:
-        save_model(layout.model(component), start(component, square(size), config))
+    paths.MODELS.mkdir()
+    paths.HISTORY.parent.mkdir()
+    rows = [f"1,{component},train,700,690,10\n" for component in paths.COLOURS]
+    paths.HISTORY.write_text("".join(["epoch,component,split,cost,reconstruction,kl\n", *rows]))
+    for component in paths.COLOURS:
+        save_model(paths.model(component), start(component, square(size), config))
     read = params.read(ROOT / "params.yaml")
     merge.run(replace(read, model=config, data=replace(read.data, source="own", size=None)))
-    with store.read(layout.RECONSTRUCTIONS, dimensions=4) as splits:
+    with store.read(paths.RECONSTRUCTIONS, dimensions=4) as splits:
         assert splits["test"].shape == (3, 3, size, size)
         assert (splits["test"].labels is not None) == labelled
-    html = layout.REPORT.read_text()
+    html = paths.REPORT.read_text()
     assert "House numbers" not in html
     assert "official" not in html
     assert ("labels are" in html) == labelled

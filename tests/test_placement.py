@@ -6,9 +6,9 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import PipelineError
-from pipeline.placement import Offer, cpu_share, plan, request, waiting
-from pipeline.ray_session import autoscaler_gpus
+from pipeline.common.errors import PipelineError
+from pipeline.distributed.placement import ClusterResources, cpu_share, plan, request_ranks, waiting
+from pipeline.distributed.ray_session import autoscaler_gpus
 
 RGB = ("red", "green", "blue")
 
@@ -27,40 +27,40 @@ RGB = ("red", "green", "blue")
 def test_who_trains_what(ranks: int, said: str, unused: int) -> None:
     chosen = plan(RGB, ranks)
     assert (str(chosen), chosen.unused) == (said, unused)
-    assert len(chosen.shares) == ranks - unused
+    assert len(chosen.assignments) == ranks - unused
 
 
 @given(st.integers(1, 12), st.integers(1, 40))
 def test_every_component_is_trained_by_equally_many_whole_sets_of_replicas(count: int, ranks: int) -> None:
     components = [f"c{i}" for i in range(count)]
     chosen = plan(components, ranks)
-    assert [c for s in chosen.shares if s.replica == 0 for c in s.components] == components
-    sizes = [len(share.components) for share in chosen.shares]
+    assert [c for s in chosen.assignments if s.replica == 0 for c in s.components] == components
+    sizes = [len(share.components) for share in chosen.assignments]
     assert max(sizes) - min(sizes) <= 1
     for ranks_of_one in chosen.replica_ranks():
-        shares = [chosen.shares[r] for r in ranks_of_one]
+        shares = [chosen.assignments[r] for r in ranks_of_one]
         assert [s.replica for s in shares] == list(range(shares[0].replicas))
 
 
-def offer(cpus: tuple[float, ...] = (2.0,), gpus: int = 0, limit: int | None = None) -> Offer:
-    return Offer(cpus, (gpus,) + (0,) * (len(cpus) - 1), gpus if limit is None else limit)
+def offer(cpus: tuple[float, ...] = (2.0,), gpus: int = 0, limit: int | None = None) -> ClusterResources:
+    return ClusterResources(cpus, (gpus,) + (0,) * (len(cpus) - 1), gpus if limit is None else limit)
 
 
 def test_without_gpus_a_cpu_rank_a_component() -> None:
-    asked = request(RGB, offer(), gpus=None, workers=None)
+    asked = request_ranks(RGB, offer(), gpus=None, workers=None)
     assert (str(asked.plan), asked.gpus_per_rank) == ("red | green | blue", 0)
     assert asked.cpus_per_rank == pytest.approx(2 / 3, abs=1e-3)
 
 
 def test_auto_takes_the_gpus_that_are_of_use() -> None:
-    assert len(request(RGB, offer(gpus=8), None, None).plan.shares) == 3
-    assert len(request(RGB, offer(gpus=2), None, None).plan.shares) == 2
+    assert len(request_ranks(RGB, offer(gpus=8), None, None).plan.assignments) == 3
+    assert len(request_ranks(RGB, offer(gpus=2), None, None).plan.assignments) == 2
     # None is up yet, but an autoscaler may start two.
-    assert request(RGB, offer(gpus=0, limit=2), None, None).gpus_per_rank == 1
+    assert request_ranks(RGB, offer(gpus=0, limit=2), None, None).gpus_per_rank == 1
 
 
 def test_more_gpus_than_components_make_replicas_when_asked_for() -> None:
-    assert len(request(RGB, offer(gpus=8), 8, None).plan.shares) == 6
+    assert len(request_ranks(RGB, offer(gpus=8), 8, None).plan.assignments) == 6
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,15 @@ def test_more_gpus_than_components_make_replicas_when_asked_for() -> None:
     ],
 )
 def test_what_can_never_be_had_is_refused(
-    gpus: int | None, workers: int | None, there: Offer, said: str
+    gpus: int | None, workers: int | None, there: ClusterResources, said: str
 ) -> None:
     with pytest.raises(PipelineError, match=said):
-        request(RGB, there, gpus, workers)
+        request_ranks(RGB, there, gpus, workers)
 
 
 def test_workers_choose_the_cpu_though_there_are_gpus() -> None:
-    asked = request(RGB, offer(cpus=(8.0,), gpus=4), gpus=None, workers=2)
-    assert (len(asked.plan.shares), asked.gpus_per_rank, asked.cpus_per_rank) == (2, 0, 1)
+    asked = request_ranks(RGB, offer(cpus=(8.0,), gpus=4), gpus=None, workers=2)
+    assert (len(asked.plan.assignments), asked.gpus_per_rank, asked.cpus_per_rank) == (2, 0, 1)
 
 
 @given(st.lists(st.integers(0, 16).map(float), min_size=1, max_size=5), st.integers(1, 20))
@@ -115,7 +115,7 @@ def test_a_share_that_fits_in_sum_but_on_no_node_is_not_taken() -> None:
 def test_a_gpu_rank_asks_for_no_more_cpu_than_there_is(
     cpus: tuple[float, ...], gpus: tuple[int, ...], limit: int, asked: int, share: float
 ) -> None:
-    found = request([f"c{i}" for i in range(asked)], Offer(cpus, gpus, limit), asked, None)
+    found = request_ranks([f"c{i}" for i in range(asked)], ClusterResources(cpus, gpus, limit), asked, None)
     assert (found.gpus_per_rank, found.cpus_per_rank) == (1, share)
 
 
@@ -144,10 +144,10 @@ def test_the_clusters_own_file_lets_three_gpus_be_asked_for() -> None:
 
 
 def test_what_is_waited_for_is_said() -> None:
-    three = request(RGB, Offer((0.0,), (1,), gpu_limit=3), 3, None)
-    said = waiting(three, Offer((0.0,), (1,), gpu_limit=3), 1800)
+    three = request_ranks(RGB, ClusterResources((0.0,), (1,), gpu_limit=3), 3, None)
+    said = waiting(three, ClusterResources((0.0,), (1,), gpu_limit=3), 1800)
     assert said.startswith("waiting for 2 more GPUs: 1 of 3 are up, and the autoscaler starts the others")
     assert said.endswith("tried again every 30 min")
-    assert waiting(three, Offer((0.0,), (3,), gpu_limit=3), 1800) == ""
-    cpus = request(RGB, Offer((2.0,), (0,), gpu_limit=0), None, None)
-    assert waiting(cpus, Offer((2.0,), (0,), gpu_limit=0), 60) == ""
+    assert waiting(three, ClusterResources((0.0,), (3,), gpu_limit=3), 1800) == ""
+    cpus = request_ranks(RGB, ClusterResources((2.0,), (0,), gpu_limit=0), None, None)
+    assert waiting(cpus, ClusterResources((2.0,), (0,), gpu_limit=0), 60) == ""

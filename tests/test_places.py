@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 from test_pipeline import dvc
 
-from pipeline import layout, params, places
-from pipeline import workspace as workspaces
-from pipeline.errors import PipelineError
-from pipeline.params import SyntheticConfig
-from pipeline.stages import download, judge, prepare, train
-from pipeline.stages.download import Wanted
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import params, places
+from pipeline.experiment import workspace as workspaces
+from pipeline.experiment.params import SyntheticConfig
+from pipeline.stages import classifier, download, prepare, train
+from pipeline.stages.download import DownloadConfig
 from vae.config import PAPER_MODEL, PAPER_TRAIN
 
 TINY = SyntheticConfig(3, 2, 1, 0)
@@ -54,24 +55,24 @@ def test_a_source_where_stages_write_is_refused_and_kept(workspace: Path, source
     (workspace / "link").symlink_to(workspace / "data/raw")
     (workspace / "elsewhere").mkdir()
     where = r"params.yaml: data\.source is .*, which (is|is in|holds) (data/raw|modules|models|report), where"
-    for stage in (lambda: prepare.run(source), lambda: download.run(Wanted(source), TINY)):
+    for stage in (lambda: prepare.run(source), lambda: download.run(DownloadConfig(source), TINY)):
         with pytest.raises(PipelineError, match=where):
             stage()
     assert whole(kept)
-    assert not layout.MODULES.exists()
+    assert not paths.MODULES.exists()
 
 
 def test_a_source_beside_the_places_is_none_of_them(workspace: Path) -> None:
     kept = pictures(workspace / "data/mine")
     pictures(workspace / "data/raws")
     prepare.run("data/mine")
-    download.run(Wanted("data/mine", size=32, test=0.5), TINY)
-    download.run(Wanted("data/raws", size=32, test=0.5), TINY)
+    download.run(DownloadConfig("data/mine", size=32, test=0.5), TINY)
+    download.run(DownloadConfig("data/raws", size=32, test=0.5), TINY)
     assert whole(kept)
-    assert layout.OWN.exists()
+    assert paths.OWN_IMAGES.exists()
 
 
-@pytest.mark.parametrize("folder", [path for path in places.FOLDERS if path != layout.MODULES], ids=str)
+@pytest.mark.parametrize("folder", [path for path in places.FOLDERS if path != paths.MODULES], ids=str)
 def test_a_file_that_no_stage_writes_stops_all_stages(workspace: Path, folder: Path) -> None:
     mine = folder / "notes/why.txt"
     mine.parent.mkdir(parents=True)
@@ -85,44 +86,44 @@ def test_a_file_that_no_stage_writes_stops_all_stages(workspace: Path, folder: P
 
 
 def test_what_systems_leave_is_nobody_s(workspace: Path) -> None:
-    layout.MODELS.mkdir()
+    paths.MODELS.mkdir()
     for name in (".DS_Store", ".red.safetensors.4711.part", ".nfs0001", "red.safetensors"):
-        (layout.MODELS / name).touch()
+        (paths.MODELS / name).touch()
     prepare.run("synthetic")
-    assert layout.modules("train").exists()
+    assert paths.modules("train").exists()
 
 
 def test_stages_themselves_refuse_too(workspace: Path) -> None:
     """As when they run without DVC, which runs `prepare` first."""
-    for folder in (layout.MODELS, layout.JUDGE):
+    for folder in (paths.MODELS, paths.CLASSIFIER_FOLDER):
         folder.mkdir()
         (folder / "mine").touch()
     with pytest.raises(PipelineError, match=r"^models: holds models/mine"):
-        train.run(0.0, PAPER_MODEL, PAPER_TRAIN, train.Machines())
-    with pytest.raises(PipelineError, match=r"^judge: holds judge/mine"):
-        judge.run(False, 0.0, 0)
+        train.run(0.0, PAPER_MODEL, PAPER_TRAIN, train.TrainCompute())
+    with pytest.raises(PipelineError, match=r"^classifier: holds classifier/mine"):
+        classifier.run(False, 0.0, 0)
 
 
 def test_a_file_by_an_official_name_that_is_not_ours_stays(workspace: Path) -> None:
     """Such as SVHN's own, put into data/raw by hand."""
-    download.run(Wanted("synthetic"), TINY)
-    theirs = layout.raw("train").read_bytes()
-    download.run(Wanted("synthetic"), SyntheticConfig(4, 2, 1, 0))  # ours are replaced
-    ours = layout.raw("train").read_bytes()
+    download.run(DownloadConfig("synthetic"), TINY)
+    theirs = paths.raw("train").read_bytes()
+    download.run(DownloadConfig("synthetic"), SyntheticConfig(4, 2, 1, 0))  # ours are replaced
+    ours = paths.raw("train").read_bytes()
     assert ours != theirs
-    layout.raw("train").write_bytes(theirs)
+    paths.raw("train").write_bytes(theirs)
     with pytest.raises(
         PipelineError, match=r"^data/raw: holds data/raw/train_32x32\.mat, which vaepipe did not"
     ):
-        download.run(Wanted("synthetic"), TINY)
-    assert layout.raw("train").read_bytes() == theirs
+        download.run(DownloadConfig("synthetic"), TINY)
+    assert paths.raw("train").read_bytes() == theirs
 
 
 def test_the_sums_are_as_md5sum_checks_them(workspace: Path) -> None:
     if not shutil.which("md5sum"):
         pytest.skip("there is no md5sum here")
-    download.run(Wanted("synthetic"), TINY)
-    subprocess.run(["md5sum", "--quiet", "--strict", "-c", layout.SUMS.name], cwd=layout.RAW, check=True)
+    download.run(DownloadConfig("synthetic"), TINY)
+    subprocess.run(["md5sum", "--quiet", "--strict", "-c", paths.CHECKSUMS.name], cwd=paths.RAW, check=True)
 
 
 @pytest.mark.slow
@@ -134,8 +135,8 @@ def test_dvc_removes_no_picture_either(workspace: Path, arguments: list[str]) ->
     folder = workspace / "w"
     workspaces.create(folder, {"data": {"source": "synthetic"}})
     assert dvc("repro", "prepare", cwd=folder).returncode == 0
-    params.change(folder / layout.PARAMS, {"data": {"source": "data/raw"}})
-    kept = pictures(folder / layout.RAW)
+    params.change(folder / paths.PARAMS, {"data": {"source": "data/raw"}})
+    kept = pictures(folder / paths.RAW)
     done = dvc(*arguments, cwd=folder)
     assert done.returncode != 0
     assert (
@@ -148,11 +149,11 @@ def test_dvc_removes_no_picture_either(workspace: Path, arguments: list[str]) ->
 def test_dvc_removes_no_file_of_a_user_s_from_the_models(workspace: Path) -> None:
     folder = workspace / "w"
     workspaces.create(folder, {"data": {"source": "synthetic"}, "synthetic": {"train": 3, "test": 2}})
-    mine = folder / layout.MODELS / "notes.txt"
+    mine = folder / paths.MODELS / "notes.txt"
     mine.parent.mkdir()
     mine.write_text("mine")
     done = dvc("repro", "--force", cwd=folder)
     assert done.returncode != 0
     assert "error: models: holds models/notes.txt, which vaepipe did not write" in done.stderr
     assert mine.read_text() == "mine"
-    assert os.listdir(folder / layout.MODELS) == ["notes.txt"]  # noqa: PTH208
+    assert os.listdir(folder / paths.MODELS) == ["notes.txt"]  # noqa: PTH208

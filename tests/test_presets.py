@@ -8,8 +8,10 @@ import pytest
 from conftest import ROOT, Vaepipe
 from typer.testing import CliRunner
 
-from pipeline import cli, layout, params, presets
-from pipeline.errors import PipelineError
+from pipeline.cli import main
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import params, presets
 from vae.config import PAPER_MODEL, PAPER_TRAIN
 
 
@@ -37,9 +39,9 @@ def test_a_preset_sets_all_of_the_model_and_its_training(here: Path, name: str) 
 
 
 def test_paper_is_the_default_and_the_papers(here: Path) -> None:
-    text = layout.PARAMS.read_text()
+    text = paths.PARAMS.read_text()
     assert presets.apply("paper") == []
-    assert layout.PARAMS.read_text() == text
+    assert paths.PARAMS.read_text() == text
     read = params.read()
     assert (read.model, read.train) == (PAPER_MODEL, PAPER_TRAIN)
 
@@ -48,7 +50,7 @@ def test_comments_stay_and_what_changed_is_said(here: Path) -> None:
     said = presets.apply("joint")
     assert "model.channels separate -> joint" in said
     comments = [line.partition("#")[2] for line in (ROOT / "params.yaml").read_text().splitlines()]
-    assert [line.partition("#")[2] for line in layout.PARAMS.read_text().splitlines()] == comments
+    assert [line.partition("#")[2] for line in paths.PARAMS.read_text().splitlines()] == comments
     presets.apply("paper")
     assert params.read() == params.read(ROOT / "params.yaml")
 
@@ -61,19 +63,19 @@ def test_a_preset_that_is_none(here: Path) -> None:
 
 
 def test_a_broken_params_yaml_is_left_alone(here: Path) -> None:
-    layout.PARAMS.write_text(layout.PARAMS.read_text().replace("latent: 20", "latent: many"))
-    text = layout.PARAMS.read_text()
+    paths.PARAMS.write_text(paths.PARAMS.read_text().replace("latent: 20", "latent: many"))
+    text = paths.PARAMS.read_text()
     with pytest.raises(PipelineError, match=r"model.latent is \"many\", but must be a whole number"):
         presets.apply("joint")
-    assert layout.PARAMS.read_text() == text
+    assert paths.PARAMS.read_text() == text
 
 
 def test_the_commands(here: Path) -> None:
-    listed = CliRunner().invoke(cli.app, ["preset", "list"])
+    listed = CliRunner().invoke(main.app, ["preset", "list"])
     assert [line.split()[0] for line in listed.output.splitlines()[::2]] == list(presets.PRESETS)
-    shown = CliRunner().invoke(cli.app, ["preset", "show", "conditional"])
+    shown = CliRunner().invoke(main.app, ["preset", "show", "conditional"])
     assert "  conditional: true\n" in shown.output
-    applied = CliRunner().invoke(cli.app, ["preset", "apply", "conditional"])
+    applied = CliRunner().invoke(main.app, ["preset", "apply", "conditional"])
     assert "model.conditional false -> true" in applied.output
     assert shown.output.strip() == presets.shown("conditional")
 

@@ -4,7 +4,7 @@ import re
 
 from conftest import ROOT
 
-from pipeline import presets
+from pipeline.experiment import presets
 
 PAGE = (ROOT / "docs/quality.md").read_text()
 

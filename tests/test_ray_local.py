@@ -10,10 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline import exits, machine_limits, ray_folder, ray_local, ray_session
+from pipeline.common import machine_limits, process_exit
+from pipeline.common.errors import PipelineError
+from pipeline.common.machine_limits import Memory
+from pipeline.distributed import ray_folder, ray_local, ray_session
 from pipeline.doctor import checks
-from pipeline.errors import PipelineError
-from pipeline.machine_limits import Memory
 
 LONG = "x" * 80
 
@@ -101,7 +102,9 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
 
 def sleepers() -> list[psutil.Process]:
     children = psutil.Process().children()
-    return [each for each in children if exits.name(each) == "sleep" and not exits.has_ended(each)]
+    return [
+        each for each in children if process_exit.name(each) == "sleep" and not process_exit.has_ended(each)
+    ]
 
 
 def test_a_start_that_fails_is_tried_once_more(failing: list[Exception]) -> None:
@@ -153,15 +156,16 @@ def test_an_address_is_named_by_where_it_came_from(
 
 REAL = """
 import json, os, sys
-from pipeline import exits, ray_session
+from pipeline.common import process_exit
+from pipeline.distributed import ray_session
 out = sys.stdout
-with ray_session.session(None) as session:
+with ray_session.connected(None) as session:
     import ray
-    offer = ray_session.offer(session)
+    offer = ray_session.cluster_resources(session)
     token = os.environ["RAY_AUTH_TOKEN"]
     same = ray.get(ray.remote(lambda: os.environ.get("RAY_AUTH_TOKEN") == token).remote())
     print(json.dumps({"cpus": offer.node_cpus, "same": same}), file=out)
-exits.end(0)
+process_exit.exit_now(0)
 """
 
 

@@ -9,11 +9,12 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-from pipeline import params
-from pipeline.presets import PRESETS
-from pipeline.report import figures, measures, page, words
-from pipeline.store import Provenance
-from vae.record import Record
+from pipeline.data.store import Provenance
+from pipeline.experiment import params
+from pipeline.experiment.presets import PRESETS
+from pipeline.report import figures, page, sentences
+from pipeline.report import table as tables
+from vae.metrics import EpochMetrics
 
 MODEL = {
     "cost": 640.0,
@@ -55,7 +56,7 @@ def content() -> page.Content:
     return page.Content(
         params=params.read(ROOT / "params.yaml"),
         metrics={c: dict(MODEL) for c in colours} | {"rgb": dict(RGB)},
-        history=[Record(c, e, "train", 700 - e, 690 - e, 10) for c in colours for e in (1, 2)],
+        history=[EpochMetrics(c, e, "train", 700 - e, 690 - e, 10) for c in colours for e in (1, 2)],
         provenance={"train": (73257, Provenance("train_32x32.mat", 12, "f" * 32)), "test": (5, None)},
         originals=noise(20, 3),
         reconstructions=noise(20, 3),
@@ -183,17 +184,17 @@ def test_class_means_are_shown_as_a_failure(tmp_path: Path, joint: page.Content)
     [(0.75, 0.8, True), (0.74, 0.9, False), (0.99, 0.79, False), (float("nan"), 0.9, False)],
 )
 def test_a_verdict_asks_for_both(accuracy: float, deviation: float, passed: bool) -> None:
-    found = words.verdict({"sample_accuracy": accuracy, "sample_deviation": deviation}, "digit")
+    found = sentences.verdict({"sample_accuracy": accuracy, "sample_deviation": deviation}, "digit")
     assert found
     assert found.passed == passed
-    assert words.verdict({"sample_accuracy": accuracy}, "digit") is None
+    assert sentences.verdict({"sample_accuracy": accuracy}, "digit") is None
 
 
 def test_sentences_follow_from_the_figures(
     content: page.Content, joint: page.Content, density: page.Content
 ) -> None:
     def said(which: page.Content) -> list[str]:
-        return [each.text for each in words.sentences(which.params, which.metrics, 3072)]
+        return [each.text for each in sentences.sentences(which.params, which.metrics, 3072)]
 
     units, pictures, cost = said(content)
     assert units.startswith(
@@ -211,11 +212,11 @@ def test_sentences_follow_from_the_figures(
     assert "6.125 bits per dimension" in cost
     assert "0.141 bits more than this one" in cost  # 300 nats over 3,072 pixels
     dead = {c: values | {"active_units": 0} for c, values in content.metrics.items()}
-    assert "has collapsed" in words.units(content.params, dead)
+    assert "has collapsed" in sentences.units(content.params, dead)
 
 
 def test_the_table_sets_each_model_beside_a_linear_one() -> None:
-    found = measures.table({"red": MODEL}, 20, {"red": 1024})
+    found = tables.table({"red": MODEL}, 20, {"red": 1024})
     titles = [column.title for column in found.columns]
     model, linear = found.rows
     assert (model.name, linear.name, linear.linear) == ("red", "PCA, k=20", True)
@@ -250,11 +251,11 @@ def test_names_of_classes_are_escaped(tmp_path: Path, joint: page.Content) -> No
 
 
 def test_every_measure_that_is_there_is_shown(tmp_path: Path, joint: page.Content) -> None:
-    values = {column.name: 101.5 + place for place, column in enumerate(measures.MEASURES)}
+    values = {column.name: 101.5 + place for place, column in enumerate(tables.MEASURES)}
     values |= {"pca_mse": 201.5, "pca_psnr": 202.5, "pca_ssim": 203.5, "linear_cost": 204.5}
     judged = {"classifier_accuracy": 0.901, "sample_accuracy": 0.902, "sample_deviation": 0.903}
     html = written(tmp_path, replace(joint, metrics={"rgb": values | judged}))
-    for column in measures.MEASURES:
+    for column in tables.MEASURES:
         assert f"<td>{values[column.name]:{column.form}}</td>" in html
     for shown in ("201.5000", "202.50", "203.500", "204.5", "90.1 %", "90.2 %", "0.903"):
         assert shown in html
@@ -264,9 +265,9 @@ def test_measures_that_are_not_there_are_not_missed(tmp_path: Path, joint: page.
     whole = joint.metrics["rgb"]
     for key in whole:
         left = {"rgb": {name: value for name, value in whole.items() if name != key}}
-        words.facts(joint.params, left, "digit")
-        words.sentences(joint.params, left, 3072)
-        table = measures.table(left, 20, {"rgb": 3072})
+        sentences.facts(joint.params, left, "digit")
+        sentences.sentences(joint.params, left, 3072)
+        table = tables.table(left, 20, {"rgb": 3072})
         cells = {c.name: cell for c, cell in zip(table.columns, table.rows[0].cells, strict=True)}
         assert not cells.get(key)  # the column may be there for PCA's sake
     html = written(tmp_path, replace(joint, metrics={"rgb": {}}))
@@ -335,6 +336,9 @@ def test_tiles_are_where_they_belong() -> None:
 def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
     from pipeline.stages.train import _csv
 
-    history = [Record("red", 1, "train", 3.5, 3.25, 0.25), Record("red", 1, "validation", 4.5, 4.25, 0.25)]
+    history = [
+        EpochMetrics("red", 1, "train", 3.5, 3.25, 0.25),
+        EpochMetrics("red", 1, "validation", 4.5, 4.25, 0.25),
+    ]
     (tmp_path / "training.csv").write_text(_csv(history))
     assert page.read_history(tmp_path / "training.csv") == history

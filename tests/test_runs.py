@@ -10,13 +10,14 @@ import pytest
 from pyarrow import fs
 from test_fit import MODEL, TRAIN, fresh, images
 
-from pipeline import layout, runs
-from pipeline.checkpoints import Checkpoints
-from pipeline.errors import PipelineError
-from pipeline.images import Images
-from pipeline.runfolder import RunFolder, names
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError
+from pipeline.data.images import Images
+from pipeline.runs import identity
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.runs.run_folder import RunFolder, names
 from vae.fit import fit
-from vae.stack import State
+from vae.stack import TrainingState
 
 PIXELS = {"red": np.zeros((4, 9), np.uint8), "green": np.ones((4, 9), np.uint8)}
 SEEN = Images(PIXELS, (3, 3), np.arange(4, dtype=np.uint8), ())
@@ -24,17 +25,17 @@ NONE = SEEN.part(slice(0, 0))
 
 
 def test_a_run_is_named_by_all_that_shapes_its_result() -> None:
-    name = runs.run_hash(SEEN, NONE, MODEL, TRAIN)
-    assert name == runs.run_hash(replace(SEEN, pixels=copied()), NONE, MODEL, TRAIN)
+    name = identity.run_hash(SEEN, NONE, MODEL, TRAIN)
+    assert name == identity.run_hash(replace(SEEN, pixels=copied()), NONE, MODEL, TRAIN)
     touched = copied()
     touched["green"][3, 8] = 0
     swapped = {"red": PIXELS["green"], "green": PIXELS["red"]}
     others = [
-        runs.run_hash(replace(SEEN, pixels=touched), NONE, MODEL, TRAIN),
-        runs.run_hash(replace(SEEN, pixels=swapped), NONE, MODEL, TRAIN),
-        runs.run_hash(SEEN, SEEN, MODEL, TRAIN),
+        identity.run_hash(replace(SEEN, pixels=touched), NONE, MODEL, TRAIN),
+        identity.run_hash(replace(SEEN, pixels=swapped), NONE, MODEL, TRAIN),
+        identity.run_hash(SEEN, SEEN, MODEL, TRAIN),
         *(
-            runs.run_hash(SEEN, NONE, replace(MODEL, **change), TRAIN)
+            identity.run_hash(SEEN, NONE, replace(MODEL, **change), TRAIN)
             for change in (
                 {"latent": 5},
                 {"hidden": (17,)},
@@ -45,7 +46,7 @@ def test_a_run_is_named_by_all_that_shapes_its_result() -> None:
             )
         ),
         *(
-            runs.run_hash(SEEN, NONE, MODEL, replace(TRAIN, **change))
+            identity.run_hash(SEEN, NONE, MODEL, replace(TRAIN, **change))
             for change in (
                 {"batch_size": 11},
                 {"learning_rate": 0.02},
@@ -63,17 +64,17 @@ def test_a_run_is_named_by_all_that_shapes_its_result() -> None:
 def test_epochs_name_a_run_where_they_shape_it() -> None:
     longer = replace(TRAIN, epochs=9)
     # Raising them goes on.
-    assert runs.run_hash(SEEN, NONE, MODEL, longer) == runs.run_hash(SEEN, NONE, MODEL, TRAIN)
+    assert identity.run_hash(SEEN, NONE, MODEL, longer) == identity.run_hash(SEEN, NONE, MODEL, TRAIN)
     # With a learning rate that falls until the last step, the first epochs are others.
     falling, longer = replace(TRAIN, decay="cosine"), replace(longer, decay="cosine")
-    assert runs.run_hash(SEEN, NONE, MODEL, longer) != runs.run_hash(SEEN, NONE, MODEL, falling)
+    assert identity.run_hash(SEEN, NONE, MODEL, longer) != identity.run_hash(SEEN, NONE, MODEL, falling)
 
 
 def test_labels_name_a_run_where_the_model_is_told_them() -> None:
     others = replace(SEEN, labels=np.ones(4, np.uint8))
     told = replace(MODEL, channels="joint", conditional=True)
-    assert runs.run_hash(SEEN, NONE, MODEL, TRAIN) == runs.run_hash(others, NONE, MODEL, TRAIN)
-    assert runs.run_hash(SEEN, NONE, told, TRAIN) != runs.run_hash(others, NONE, told, TRAIN)
+    assert identity.run_hash(SEEN, NONE, MODEL, TRAIN) == identity.run_hash(others, NONE, MODEL, TRAIN)
+    assert identity.run_hash(SEEN, NONE, told, TRAIN) != identity.run_hash(others, NONE, told, TRAIN)
 
 
 def copied() -> dict[str, np.ndarray]:
@@ -82,16 +83,16 @@ def copied() -> dict[str, np.ndarray]:
 
 def test_a_changed_line_of_vae_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.py").write_text("x = 1")
-    monkeypatch.setattr(runs.vae, "__file__", str(tmp_path / "__init__.py"))
-    before = runs.run_hash(SEEN, NONE, MODEL, TRAIN)
+    monkeypatch.setattr(identity.vae, "__file__", str(tmp_path / "__init__.py"))
+    before = identity.run_hash(SEEN, NONE, MODEL, TRAIN)
     (tmp_path / "model.py").write_text("x = 2")
-    assert runs.run_hash(SEEN, NONE, MODEL, TRAIN) != before
+    assert identity.run_hash(SEEN, NONE, MODEL, TRAIN) != before
 
 
 HOLD = """
 from pathlib import Path
-from pipeline import runs
-with runs.hold(str(Path.cwd()), "abc"): print("held", flush=True); input()
+from pipeline.runs import identity
+with identity.locked(str(Path.cwd()), "abc"): print("held", flush=True); input()
 """
 
 
@@ -108,12 +109,12 @@ def test_a_run_is_held_by_one_process_which_is_named(workspace: Path) -> None:
 
 
 def _hold() -> None:
-    with runs.hold(str(Path.cwd()), "abc"):
+    with identity.locked(str(Path.cwd()), "abc"):
         pass
 
 
 @pytest.fixture(scope="module")
-def epochs() -> dict[int, list[State]]:
+def epochs() -> dict[int, list[TrainingState]]:
     """The states of red and green after epochs 1 to 4."""
     both = fit(images("red", "green"), fresh("red", "green"), TRAIN)
     return {epoch.number: epoch.states() for epoch in both}
@@ -125,7 +126,7 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
 
 
 def test_an_epoch_counts_once_all_its_files_are_whole(
-    checkpoints: Checkpoints, epochs: dict[int, list[State]], tmp_path: Path
+    checkpoints: Checkpoints, epochs: dict[int, list[TrainingState]], tmp_path: Path
 ) -> None:
     assert checkpoints.latest() == 0
     for state in epochs[1]:
@@ -143,7 +144,7 @@ def test_an_epoch_counts_once_all_its_files_are_whole(
 
 
 def test_a_checkpoint_that_may_not_be_read_is_not_taken_for_a_damaged_one(
-    checkpoints: Checkpoints, epochs: dict[int, list[State]], monkeypatch: pytest.MonkeyPatch
+    checkpoints: Checkpoints, epochs: dict[int, list[TrainingState]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for state in epochs[1]:
         checkpoints.save(state)
@@ -159,7 +160,7 @@ def test_a_checkpoint_that_may_not_be_read_is_not_taken_for_a_damaged_one(
 
 
 def test_old_epochs_are_deleted_and_one_spare_is_kept(
-    checkpoints: Checkpoints, epochs: dict[int, list[State]], tmp_path: Path
+    checkpoints: Checkpoints, epochs: dict[int, list[TrainingState]], tmp_path: Path
 ) -> None:
     for number, states in epochs.items():
         for state in states:
@@ -188,12 +189,12 @@ def test_what_is_kept_belongs_to_the_workspace_that_an_experiment_was_started_fr
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DVC runs --temp and its queue in copies that it deletes; the second has .dvc in a subfolder."""
-    assert layout.runs() == Path(".vaepipe/runs")
+    assert paths.runs() == Path(".vaepipe/runs")
     for copy in (workspace / ".dvc/tmp/exps/tmpabc", workspace / ".dvc/tmp/exps/tmpabc/sub"):
         copy.mkdir(parents=True)
         monkeypatch.chdir(copy)
-        assert layout.runs() == workspace / ".vaepipe/runs"
-        assert layout.downloads().is_relative_to(workspace / ".vaepipe")
+        assert paths.runs() == workspace / ".vaepipe/runs"
+        assert paths.downloads().is_relative_to(workspace / ".vaepipe")
 
 
 def test_a_folder_with_nothing_but_a_driver_s_mark_is_found(tmp_path: Path) -> None:

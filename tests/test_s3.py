@@ -14,13 +14,14 @@ import pytest
 from conftest import CUT, Vaepipe
 from models import model, square, start
 
-from pipeline import layout, runfolder, runs, storage_lock
-from pipeline import workspace as workspaces
-from pipeline.checkpoints import KEPT, Checkpoints
-from pipeline.errors import PipelineError
-from pipeline.runfolder import RunFolder
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import workspace as workspaces
+from pipeline.runs import identity, run_folder, storage_lock
+from pipeline.runs.checkpoints import KEPT, Checkpoints
+from pipeline.runs.run_folder import RunFolder
+from pipeline.runs.storage_lock import Lease
 from pipeline.stages import convert, split
-from pipeline.storage_lock import Lease
 
 KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 COLOURS = ("red", "green", "blue")
@@ -92,12 +93,12 @@ def test_checkpoints_are_kept_as_on_a_disk(address: str) -> None:
     assert all((loaded.weights[name] == tensor).all() for name, tensor in states[1].weights.items())
     checkpoints.describe(images=7)
     assert RunFolder(uri(address), "run").about() == {"images": 7}
-    assert runfolder.names(uri(address)) == ["run"]
+    assert run_folder.names(uri(address)) == ["run"]
     checkpoints.check_shared(checkpoints.mark(), "here")
     with pytest.raises(PipelineError, match="node here does not see what the driver writes"):
         checkpoints.check_shared("another", "here")
     checkpoints.delete()
-    assert runfolder.names(uri(address)) == []
+    assert run_folder.names(uri(address)) == []
 
 
 def test_a_run_in_a_bucket_has_one_driver(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,21 +106,21 @@ def test_a_run_in_a_bucket_has_one_driver(address: str, monkeypatch: pytest.Monk
     for name, seconds in (("SETTLED", 0.1), ("RENEWED", 0.5), ("STALE", 3.5)):
         monkeypatch.setattr(storage_lock, name, seconds)
     storage = uri(address, "ours/held")
-    with runs.hold(storage, "abc") as check:
+    with identity.locked(storage, "abc") as check:
         check()
         monkeypatch.setattr(storage_lock, "_machine", lambda: "another")
         with (
             pytest.raises(PipelineError, match=r"^run abc is being trained by process \d+ on \S+ since "),
-            runs.hold(storage, "abc"),
+            identity.locked(storage, "abc"),
         ):
             pass
-        assert runfolder.names(storage) == []  # a lease is no run
+        assert run_folder.names(storage) == []  # a lease is no run
     Lease(storage, "abc")._write()  # of a driver that died on a third machine
     monkeypatch.setattr(storage_lock, "_machine", lambda: "a third")
-    with pytest.raises(PipelineError, match="is being trained"), runs.hold(storage, "abc"):
+    with pytest.raises(PipelineError, match="is being trained"), identity.locked(storage, "abc"):
         pass
     time.sleep(4.5)  # S3 tells whole seconds
-    with runs.hold(storage, "abc") as check:
+    with identity.locked(storage, "abc") as check:
         check()
 
 
@@ -140,7 +141,7 @@ def test_a_bucket_that_is_not_there(ready: Path, address: str, vaepipe: Vaepipe)
     assert re.match(
         r"error: --storage s3://theirs/vaepipe\?\S+: cannot be written: .*theirs.*\n$", done.stderr
     )
-    assert not layout.MODELS.exists()
+    assert not paths.MODELS.exists()
 
 
 def test_keys_that_are_wrong(ready: Path, vaepipe: Vaepipe) -> None:
@@ -153,7 +154,7 @@ def test_keys_that_are_wrong(ready: Path, vaepipe: Vaepipe) -> None:
     assert done.returncode == 1
     assert re.match(r"error: --storage s3://ours/vaepipe\?\S+: cannot be \w+: .*\n$", done.stderr)
     assert re.search("ACCESS_DENIED|INVALID|denied|Forbidden|security token|403", done.stderr)
-    assert not layout.MODELS.exists()
+    assert not paths.MODELS.exists()
 
 
 def test_dvc_pushes_and_pulls(ready: Path, address: str) -> None:
@@ -169,8 +170,8 @@ def test_dvc_pushes_and_pulls(ready: Path, address: str) -> None:
     dvc("repro", "prepare")
     dvc("commit", "--force", "convert", "split")
     dvc("push", "split")
-    kept = layout.channel("red").read_bytes()
-    for path in (ready / ".dvc/cache", ready / layout.CHANNELS):
+    kept = paths.channel("red").read_bytes()
+    for path in (ready / ".dvc/cache", ready / paths.CHANNELS):
         subprocess.run(["rm", "-rf", path], check=True)
     dvc("pull", "split")
-    assert layout.channel("red").read_bytes() == kept
+    assert paths.channel("red").read_bytes() == kept

@@ -11,10 +11,10 @@ from test_fit import assert_same, distance
 from torch import distributed as dist
 from torch import multiprocessing
 
-from pipeline.placement import plan
+from pipeline.distributed.placement import plan
 from vae.fit import fit
 from vae.modelfile import load_checkpoint, save_checkpoint
-from vae.stack import State
+from vae.stack import TrainingState
 from vae.step import Shard
 
 COMPONENTS = ("red", "green", "blue")
@@ -36,9 +36,9 @@ def pictures() -> torch.Tensor:
     return (torch.nn.functional.interpolate(coarse, 16) * 255).to(torch.uint8).flatten(2)
 
 
-def train_share(ranks: int, group: dist.ProcessGroup | None, full: bool) -> list[State]:
+def train_share(ranks: int, group: dist.ProcessGroup | None, full: bool) -> list[TrainingState]:
     """What this process trains of a placement."""
-    share = plan(COMPONENTS, ranks).shares[dist.get_rank()]
+    share = plan(COMPONENTS, ranks).assignments[dist.get_rank()]
     stack = [COMPONENTS.index(c) for c in share.components]
     config, schedule = (FULL_MODEL, FULL_TRAIN) if full else (MODEL, TRAIN)
     states = [start(c, square(16), config, schedule.seed) for c in share.components]
@@ -70,7 +70,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def of(folder: Path, pattern: str) -> list[State]:
+def of(folder: Path, pattern: str) -> list[TrainingState]:
     return [load_checkpoint(path) for path in sorted(folder.glob(pattern))]
 
 
@@ -123,11 +123,11 @@ def test_a_run_goes_on_with_another_number_of_ranks(
             assert state.history[-1].cost == pytest.approx(reference.history[-1].cost, abs=0.05)
 
 
-def stepped(states: list[State], epochs: int) -> list[State]:
+def stepped(states: list[TrainingState], epochs: int) -> list[TrainingState]:
     stack = [COMPONENTS.index(state.component) for state in states]
     *_, end = fit(pictures()[stack], states, replace(TRAIN, epochs=epochs))
     return end.states()
 
 
-def fresh(component: str) -> State:
+def fresh(component: str) -> TrainingState:
     return start(component, square(16), MODEL, TRAIN.seed)

@@ -7,20 +7,22 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from pipeline import layout, params
-from pipeline import workspace as workspaces
-from pipeline.errors import PipelineError
-from pipeline.studies import pictures, results
-from pipeline.studies.declared import Range, Search
-from pipeline.studies.explored import Explored
-from pipeline.studies.fleet import Machines
-from pipeline.studies.journal import Journal, Tried, name
-from pipeline.studies.results import Result
-from pipeline.studies.search import Keeper
-from pipeline.studies.space import Fresh, decoded, encoded
-from pipeline.studies.trial import Report, Snapshot
-from pipeline.studies.view import TrialsView
-from vae.record import Record
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import params
+from pipeline.experiment import workspace as workspaces
+from pipeline.search import plot
+from pipeline.search.journal import Journal, SearchTrial, name
+from pipeline.search.run import SearchRecorder
+from pipeline.search.space import UniqueOptunaSearch, decoded, encoded
+from pipeline.search.state import SearchState
+from pipeline.trials import results
+from pipeline.trials.results import TrialResult
+from pipeline.trials.spec import Range, Search
+from pipeline.trials.trial import Snapshot, TrialReport
+from pipeline.trials.tuner import TrialCompute
+from pipeline.trials.view import TrialsView
+from vae.metrics import EpochMetrics
 
 COSTS = {1: {"train": 3.0, "validation": 2.0}, 2: {"train": 2.0, "validation": 1.5}}
 
@@ -28,12 +30,12 @@ COSTS = {1: {"train": 3.0, "validation": 2.0}, 2: {"train": 2.0, "validation": 1
 def test_a_journal_is_read_as_it_was_written(workspace: Path) -> None:
     journal = Journal("key")
     first, second = {"model.latent": 2, "model.hidden": [5, 5]}, {"model.latent": 3}
-    journal.write(Tried(first))
-    journal.write(Tried(second))
-    journal.write(Tried(first, "stopped", COSTS, 1.5))
+    journal.write(SearchTrial(first))
+    journal.write(SearchTrial(second))
+    journal.write(SearchTrial(first, "stopped", COSTS, 1.5))
     read = Journal("key")
     assert list(read.tried) == [name(first), name(second)]
-    assert read.tried[name(first)] == Tried(first, "stopped", COSTS, 1.5)
+    assert read.tried[name(first)] == SearchTrial(first, "stopped", COSTS, 1.5)
     assert read.tried[name(first)].epochs == 2
     assert read.tried[name(second)].state == "started"
     assert not Journal("other").tried
@@ -41,19 +43,19 @@ def test_a_journal_is_read_as_it_was_written(workspace: Path) -> None:
 
 def test_a_line_that_a_kill_cut_off_is_left_out(workspace: Path) -> None:
     journal = Journal("key")
-    journal.write(Tried({"model.latent": 2}))
-    journal.write(Tried({"model.latent": 3}))
+    journal.write(SearchTrial({"model.latent": 2}))
+    journal.write(SearchTrial({"model.latent": 3}))
     whole = journal.path.read_text()
     for cut in range(len(whole.splitlines()[0]) + 2, len(whole)):
         journal.path.write_text(whole[:cut])
         assert list(Journal("key").tried) == [name({"model.latent": 2})]
-    Journal("key").write(Tried({"model.latent": 4}))
+    Journal("key").write(SearchTrial({"model.latent": 4}))
     assert [t.setting["model.latent"] for t in Journal("key").tried.values()] == [2, 4]
 
 
 def test_a_damaged_line_is_named(workspace: Path) -> None:
-    layout.searches().mkdir(parents=True)
-    (layout.searches() / "key.jsonl").write_text("{}\n")
+    paths.searches().mkdir(parents=True)
+    (paths.searches() / "key.jsonl").write_text("{}\n")
     with pytest.raises(PipelineError, match=r"key.jsonl: line 1 is damaged; delete it, or the file"):
         Journal("key")
 
@@ -85,7 +87,7 @@ def test_settings_go_to_optuna_and_come_back() -> None:
 def test_no_setting_is_suggested_twice() -> None:
     search = Search("default", 9, 1, {"model.latent": Range(2, 3, False, True), "model.hidden": ([5], [7])})
     points = [{"model.latent": 2, "model.hidden": [7]}]
-    optuna = Fresh(search, "validation", points, seed=0)
+    optuna = UniqueOptunaSearch(search, "validation", points, seed=0)
     suggested = [optuna.suggest(f"trial {n}") for n in range(5)]
     settings = [decoded(config) for config in suggested[:4] if isinstance(config, dict)]
     assert settings[0] == points[0]
@@ -100,91 +102,91 @@ THIRD = {"model.latent": 9, "train.batch_size": 50}
 
 
 @pytest.fixture
-def explored(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Explored:
+def state(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> SearchState:
     workspaces.create(workspace / "w")
     monkeypatch.chdir(workspace / "w")
     return again()
 
 
-def again() -> Explored:
+def again() -> SearchState:
     """As the next command finds it."""
     ground = SimpleNamespace(digest=b"digest", about="some images")
-    return Explored(SEARCH, params.read(), cast(Any, ground))
+    return SearchState(SEARCH, params.read(), cast(Any, ground))
 
 
-def finish(explored: Explored, setting: dict[str, Any], cost: float) -> None:
+def finish(state: SearchState, setting: dict[str, Any], cost: float) -> None:
     """A result on disk, as any study or search leaves it."""
     history = [
-        Record("rgb", epoch, split, cost + 50 - epoch, 1.0, 1.0)
+        EpochMetrics("rgb", epoch, split, cost + 50 - epoch, 1.0, 1.0)
         for epoch in range(1, 51)
         for split in ("train", "validation")
     ]
     found = {"rgb": {"validation": {"cost": cost}, "test": {"excess": 9.0}}}
     snapshot = Snapshot(50, found, np.zeros((1, 3, 8, 8), np.uint8), history, 2.0)
-    results.save(explored.trial(setting).fit, Result(snapshot, "1 CPU thread"))
+    results.save(state.trial(setting).fit, TrialResult(snapshot, "1 CPU thread"))
 
 
-def test_a_new_search_begins_with_the_defaults(explored: Explored) -> None:
-    assert explored.points() == [DEFAULTS]
-    assert explored.missing() == 3
-    assert explored.told() == {}
+def test_a_new_search_begins_with_the_defaults(state: SearchState) -> None:
+    assert state.points() == [DEFAULTS]
+    assert state.missing() == 3
+    assert state.known_reports() == {}
     outside = Search("default", 3, 1, {"model.latent": Range(2, 9, False, True)})
-    assert Explored(outside, explored.base, explored.data).points() == []
+    assert SearchState(outside, state.base, state.data).points() == []
 
 
-def test_what_a_study_has_found_is_told_not_trained(explored: Explored) -> None:
-    finish(explored, DEFAULTS, 30.0)
-    told = again().told()
+def test_what_a_study_has_found_is_told_not_trained(state: SearchState) -> None:
+    finish(state, DEFAULTS, 30.0)
+    told = again().known_reports()
     [reports] = told.values()
-    assert list(told) == [explored.trial(DEFAULTS).fit]
+    assert list(told) == [state.trial(DEFAULTS).fit]
     assert [report.epoch for report in reports] == list(range(1, 51))
     assert reports[-1].costs == {"train": 30.0, "validation": 30.0}
 
 
-def test_a_search_knows_again_what_was_tried(explored: Explored) -> None:
+def test_a_search_knows_again_what_was_tried(state: SearchState) -> None:
     for setting in (DEFAULTS, OTHER, THIRD):
-        explored.journal.write(Tried(setting))
-    explored.journal.write(Tried(OTHER, "stopped", COSTS, 1.5))
-    finish(explored, DEFAULTS, 30.0)  # killed before the journal said so
+        state.journal.write(SearchTrial(setting))
+    state.journal.write(SearchTrial(OTHER, "stopped", COSTS, 1.5))
+    finish(state, DEFAULTS, 30.0)  # killed before the journal said so
     later = again()
     assert later.points() == [DEFAULTS, OTHER, THIRD]
     assert [each.state for each in later.tried()] == ["finished", "stopped", "started"]
     assert later.missing() == 1
-    assert set(later.told()) == {later.trial(DEFAULTS).fit, later.trial(OTHER).fit}
+    assert set(later.known_reports()) == {later.trial(DEFAULTS).fit, later.trial(OTHER).fit}
     best = later.best()
     assert best
     assert (best.setting, best.cost) == (DEFAULTS, 30.0)
     assert "3 trials, 1 finished, 1 stopped early" in later.verdict(best)
 
 
-def test_a_finished_trial_whose_result_is_gone_runs_again(explored: Explored) -> None:
-    explored.journal.write(Tried(OTHER, "finished", COSTS, 1.5))
+def test_a_finished_trial_whose_result_is_gone_runs_again(state: SearchState) -> None:
+    state.journal.write(SearchTrial(OTHER, "finished", COSTS, 1.5))
     later = again()
     assert later.missing() == 3
-    assert later.told() == {}
+    assert later.known_reports() == {}
 
 
-def test_another_order_of_the_space_is_the_same_search(explored: Explored) -> None:
-    explored.journal.write(Tried(OTHER))
+def test_another_order_of_the_space_is_the_same_search(state: SearchState) -> None:
+    state.journal.write(SearchTrial(OTHER))
     turned = Search("default", 3, 1, dict(reversed(SEARCH.space.items())))
-    assert Explored(turned, explored.base, explored.data).tried()
+    assert SearchState(turned, state.base, state.data).tried()
     changed = Search("default", 3, 1, {"model.latent": Range(2, 59, False, True)})
-    assert not Explored(changed, explored.base, explored.data).tried()
+    assert not SearchState(changed, state.base, state.data).tried()
 
 
-def keeper(explored: Explored) -> Keeper:
-    return Keeper(explored, set(explored.told()), Machines(), TrialsView("search", 1, 3))
+def keeper(state: SearchState) -> SearchRecorder:
+    return SearchRecorder(state, set(state.known_reports()), TrialCompute(), TrialsView("search", 1, 3))
 
 
 def config(setting: dict[str, Any]) -> dict[str, Any]:
     return encoded(setting, SEARCH)
 
 
-def test_only_what_ended_by_itself_is_written_down(explored: Explored) -> None:
-    watcher = keeper(explored)
+def test_only_what_ended_by_itself_is_written_down(state: SearchState) -> None:
+    watcher = keeper(state)
     for number, setting in enumerate((DEFAULTS, OTHER, THIRD)):
         watcher.started(f"t{number}", config(setting))
-    watcher.reported("t0", Report(1, {"train": 5.0, "validation": 6.0}, 1.0), "m")
+    watcher.reported("t0", TrialReport(1, {"train": 5.0, "validation": 6.0}, 1.0), "m")
     watcher.ended("t0", config(DEFAULTS))  # the scheduler stopped it
     watcher.diverged("t1", "the cost became nan")
     watcher.ended("t1", config(OTHER))
@@ -195,13 +197,13 @@ def test_only_what_ended_by_itself_is_written_down(explored: Explored) -> None:
     # The one that diverged told nothing; as told again it says nothing either.
     second = keeper(again())
     second.started("t", config(OTHER))
-    second.reported("t", Report(0, {}, 0.0), "m")
+    second.reported("t", TrialReport(0, {}, 0.0), "m")
     second.ended("t", config(OTHER))
     assert again().missing() == 1
 
 
-def test_a_process_may_die_before_its_trial_has_started(explored: Explored) -> None:
-    watcher = keeper(explored)
+def test_a_process_may_die_before_its_trial_has_started(state: SearchState) -> None:
+    watcher = keeper(state)
     watcher.tried_again("t", config(OTHER), "its process ended")
     watcher.started("t", config(OTHER))
     watcher.failed("u", config(THIRD), "its process ended")
@@ -210,7 +212,7 @@ def test_a_process_may_die_before_its_trial_has_started(explored: Explored) -> N
 
 
 def test_a_trial_that_diverged_is_not_on_the_plots_axis() -> None:
-    finished = [Tried({}, "finished", {50: {"validation": 1850.0 + n}}) for n in range(4)]
-    diverged = Tried({}, "failed", {3: {"validation": 5200.0}})
-    with_it, without = (pictures.search([*finished, each], "validation") for each in (diverged, Tried({})))
+    finished = [SearchTrial({}, "finished", {50: {"validation": 1850.0 + n}}) for n in range(4)]
+    diverged = SearchTrial({}, "failed", {3: {"validation": 5200.0}})
+    with_it, without = (plot.plot([*finished, each], "validation") for each in (diverged, SearchTrial({})))
     assert with_it == without

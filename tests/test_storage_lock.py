@@ -15,21 +15,23 @@ import pytest
 from conftest import CUT, ROOT, Vaepipe
 from typer import BadParameter
 
-from pipeline import layout, locks, options, params, runfolder, runs, storage_lock
-from pipeline import workspace as workspaces
-from pipeline.checkpoints import Checkpoints
-from pipeline.errors import PipelineError
-from pipeline.runfolder import MARK
+from pipeline.cli import options
+from pipeline.common import locks, paths
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import params
+from pipeline.experiment import workspace as workspaces
+from pipeline.runs import identity, run_folder, storage_lock
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.runs.run_folder import MARK
+from pipeline.runs.storage_lock import Lease
 from pipeline.stages import convert, split
 from pipeline.stages import train as train_stage
-from pipeline.storage_lock import Lease
-from pipeline.studies import ground
-from pipeline.studies.fleet import Machines
+from pipeline.trials import dataset
+from pipeline.trials.tuner import TrialCompute
 
 NAMED = r"process \d+ on \S+ since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 HOLDER = """
 import sys
-from pipeline import {module}
 {setup}
 with {hold}:
     print("held", flush=True)
@@ -38,9 +40,9 @@ with {hold}:
 
 
 @contextmanager
-def another(module: str, hold: str, setup: str = "") -> Iterator[subprocess.Popen[str]]:
+def another(setup: str, hold: str) -> Iterator[subprocess.Popen[str]]:
     """Another process, in another workspace, that holds something."""
-    code = HOLDER.format(module=module, hold=hold, setup=setup)
+    code = HOLDER.format(hold=hold, setup=setup)
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True, cwd="/") as other:
         try:
@@ -58,7 +60,7 @@ def refuse(holder: str) -> NoReturn:
 def taken(storage: object, name: str = "run") -> str:
     """Who holds it; empty where nobody does."""
     try:
-        with storage_lock.hold(str(storage), name, refuse):
+        with storage_lock.locked(str(storage), name, refuse):
             return ""
     except PipelineError as error:
         return str(error)
@@ -68,15 +70,15 @@ def test_the_same_run_from_another_workspace_is_refused(raw: Path, monkeypatch: 
     """And what the first driver left in the storage stays as it was."""
     convert.run(*CUT)
     split.run()
-    monkeypatch.setattr(runs, "run_hash", lambda *_: "abc")
+    monkeypatch.setattr(identity, "run_hash", lambda *_: "abc")
     storage = raw / "shared"
-    checkpoints = Checkpoints(str(storage), "abc", layout.COLOURS)
+    checkpoints = Checkpoints(str(storage), "abc", paths.COLOURS)
     mark = checkpoints.mark()
     before = sorted(storage.rglob("*"))
     read = params.read(ROOT / "params.yaml")
-    with another("runs", f"runs.hold({str(storage)!r}, 'abc')") as other:
+    with another("from pipeline.runs import identity", f"identity.locked({str(storage)!r}, 'abc')") as other:
         with pytest.raises(PipelineError, match=rf"^run abc is being trained by process {other.pid} on .*$"):
-            train_stage.run(0.0, read.model, read.train, train_stage.Machines(storage=str(storage)))
+            train_stage.run(0.0, read.model, read.train, train_stage.TrainCompute(storage=str(storage)))
         locked = {storage / "abc.lock", storage / "abc.holder"}
         assert sorted(set(storage.rglob("*")) - locked) == before
     checkpoints.check_shared(mark, "here")
@@ -85,28 +87,28 @@ def test_the_same_run_from_another_workspace_is_refused(raw: Path, monkeypatch: 
 
 def test_the_trials_of_a_storage_are_one_driver_s(workspace: Path) -> None:
     storage = workspace / "shared"
-    setup = "from pipeline.studies import ground\nfrom pipeline.studies.fleet import Machines"
-    hold = f"ground.hold(Machines(storage={str(storage)!r}))"
+    setup = "from pipeline.trials import dataset\nfrom pipeline.trials.tuner import TrialCompute"
+    hold = f"dataset.locked(TrialCompute(storage={str(storage)!r}))"
     (workspace / "there").mkdir()
     setup += f"\nimport os; os.chdir({str(workspace / 'there')!r})"
-    machines = Machines(storage=str(storage))
-    with another("layout", hold, setup) as other:
+    machines = TrialCompute(storage=str(storage))
+    with another(setup, hold) as other:
         said = (
             rf"^--storage .*/shared: trials there are being run by process {other.pid} on .* other --storage$"
         )
-        with pytest.raises(PipelineError, match=said), ground.hold(machines):
+        with pytest.raises(PipelineError, match=said), dataset.locked(machines):
             pass
-        with ground.hold(Machines()):  # elsewhere they may be run
+        with dataset.locked(TrialCompute()):  # elsewhere they may be run
             pass
-    with ground.hold(machines):
+    with dataset.locked(machines):
         pass
 
 
 def test_trials_of_a_bucket_with_settings_are_in_its_folder() -> None:
     """What follows the ? are settings of the connection."""
     uri = "s3://ours/vaepipe?scheme=http&endpoint_override=127.0.0.1:9"
-    assert Machines(storage=uri).checkpoints() == uri.replace("vaepipe?", "vaepipe/trials?")
-    assert Machines(storage="/a?b/").checkpoints() == "/a?b/trials"
+    assert TrialCompute(storage=uri).checkpoints() == uri.replace("vaepipe?", "vaepipe/trials?")
+    assert TrialCompute(storage="/a?b/").checkpoints() == "/a?b/trials"
 
 
 def test_each_driver_has_a_mark_of_its_own(tmp_path: Path) -> None:
@@ -163,7 +165,7 @@ def leased(monkeypatch: pytest.MonkeyPatch) -> None:
         raise locks.NoLocks("no locks")
         yield
 
-    monkeypatch.setattr(locks, "hold", none)
+    monkeypatch.setattr(locks, "locked", none)
     for name, seconds in (("SETTLED", 0.05), ("RENEWED", 0.05), ("STALE", 0.4)):
         monkeypatch.setattr(storage_lock, name, seconds)
 
@@ -177,14 +179,14 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_a_file_system_without_locks_gets_a_lease(
     tmp_path: Path, leased: None, elsewhere: Callable[[], None]
 ) -> None:
-    with storage_lock.hold(str(tmp_path), "run", refuse) as check:
+    with storage_lock.locked(str(tmp_path), "run", refuse) as check:
         assert (tmp_path / "run.lease").exists()
         elsewhere()
         assert re.fullmatch(f"taken by {NAMED}", taken(tmp_path))
         time.sleep(0.6)  # longer than a lease counts that is not renewed
         assert re.fullmatch(f"taken by {NAMED}", taken(tmp_path))
         check()
-    assert runfolder.names(str(tmp_path)) == []
+    assert run_folder.names(str(tmp_path)) == []
     assert not (tmp_path / "run.lease").exists()
 
 
@@ -195,7 +197,7 @@ def test_a_file_lock_that_the_system_does_not_know_is_a_lock_that_is_missing(
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", flock)
-    with pytest.raises(locks.NoLocks, match="has no locks"), locks.hold(tmp_path / "x", refuse):
+    with pytest.raises(locks.NoLocks, match="has no locks"), locks.locked(tmp_path / "x", refuse):
         pass
 
 
@@ -228,7 +230,7 @@ def test_a_lease_of_another_machine_counts_until_it_is_stale(
 
 
 def test_who_loses_a_lease_stops_with_a_line(tmp_path: Path, leased: None) -> None:
-    with storage_lock.hold(str(tmp_path), "run", refuse) as check:
+    with storage_lock.locked(str(tmp_path), "run", refuse) as check:
         about = json.loads((tmp_path / "run.lease").read_text())
         (tmp_path / "run.lease").write_text(
             json.dumps(about | {"driver": "another", "holder": "process 1 on b"})
@@ -245,7 +247,7 @@ def test_a_lease_that_cannot_be_renewed_stops_the_driver(
     def fail(*_: object) -> NoReturn:
         raise OSError("no route to host")
 
-    with storage_lock.hold(str(tmp_path), "run", refuse) as check:
+    with storage_lock.locked(str(tmp_path), "run", refuse) as check:
         monkeypatch.setattr(Lease, "_read", fail)
         time.sleep(0.6)
         with pytest.raises(PipelineError, match="could not be renewed for 0 s, so another"):

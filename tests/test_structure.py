@@ -1,48 +1,70 @@
 """The arrows between the rooms, and what is loaded when."""
 
 import ast
+import re
 import subprocess
 import sys
 
 import pytest
-from imports import LAZY, imports, local_imports, modules
+from imports import LAZY, ROOT, imports, local_imports, modules
 
-# The rooms, each with the rooms it may enter besides itself.
-PIPELINE_ROOMS = {
-    "cli": {"stages", "studies", "cluster", "using", "workspace", "doctor", "common"},
-    "cluster": {"common"},
-    "workspace": {"common"},
-    "doctor": {"data", "workspace", "common"},
-    "stages": {"ray", "gallery", "report", "data", "common"},
-    "studies": {"ray", "report", "workspace", "common"},
-    "using": {"data", "common"},
-    "ray": {"common"},
-    "gallery": {"report", "common"},
-    "report": {"data", "common"},
-    "data": {"common"},
-    "common": set(),
-}
-CLI = {"__main__", "cli", "cli_cluster", "cli_models", "cli_presets", "cli_studies", "options"}
-RAY = {"board", "gang", "patience", "ray_local", "ray_session", "training_view", "waiting", "worker"}
+
+def table() -> dict[str, tuple[str, set[str]]]:
+    """Of each room what it is, and which rooms it may import: the table in docs/design.md."""
+    rows = {}
+    for line in (ROOT / "docs/design.md").read_text(encoding="utf-8").splitlines():
+        if match := re.fullmatch(r"\| `(\w+)` \| (.+) \| (-|`\w+`(?:, `\w+`)*) \|", line):
+            name, what, allowed = match.groups()
+            rows[name] = (what, set(re.findall(r"\w+", allowed)))
+    return rows
+
+
+ROOMS = table()
 
 
 def room(module: str) -> str:
-    parts = module.split(".")
-    if parts[0] == "vae":
-        return "vae"
-    name = parts[1] if len(parts) > 1 else "common"
-    if name in CLI:
-        return "cli"
-    if name == "repair":
-        return "workspace"
-    return "ray" if name in RAY else name if name in PIPELINE_ROOMS else "common"
+    """The folder that a module is in; "" for the package `pipeline` itself, which holds nothing."""
+    package, *inner = module.split(".")
+    return package if package == "vae" else inner[0] if inner else ""
 
 
-@pytest.mark.parametrize("module", sorted(modules()))
-def test_no_arrow_against_the_design(module: str) -> None:
-    here = room(module)
-    allowed = {"vae"} if here == "vae" else PIPELINE_ROOMS[here] | {here, "vae"}
-    assert {room(name) for name in local_imports(module)} <= allowed
+def arrows() -> dict[str, set[str]]:
+    """Which other rooms each room imports."""
+    found: dict[str, set[str]] = {}
+    for module in modules():
+        others = {room(name) for name in local_imports(module)} - {room(module), ""}
+        found.setdefault(room(module), set()).update(others)
+    return found
+
+
+def test_the_rooms_are_the_folders() -> None:
+    folders = {path.name for path in (ROOT / "pipeline").iterdir() if (path / "__init__.py").exists()}
+    assert set(ROOMS) == folders | {"vae"}
+    assert len(ROOMS) <= 18
+    loose = [path.name for path in (ROOT / "pipeline").glob("*.py")]
+    assert loose == ["__init__.py"]
+
+
+@pytest.mark.parametrize("name", sorted(ROOMS))
+def test_a_room_imports_what_the_table_says(name: str) -> None:
+    assert arrows()[name] == ROOMS[name][1]
+
+
+@pytest.mark.parametrize("name", sorted(set(ROOMS) - {"vae"}))
+def test_a_room_says_what_the_table_says(name: str) -> None:
+    said = str(ast.get_docstring(ast.parse((ROOT / "pipeline" / name / "__init__.py").read_text())))
+    what, allowed = ROOMS[name]
+    assert said.partition("\n")[0] == what
+    listed = ", ".join(sorted(allowed)) or "nothing of this project"
+    assert " ".join(said.split()).endswith(f"May import: {listed}.")
+
+
+def test_no_circle_of_rooms() -> None:
+    left = arrows()
+    while ready := [name for name, others in left.items() if not others & set(left)]:
+        for name in ready:
+            del left[name]
+    assert not left
 
 
 def test_no_stage_imports_another() -> None:
@@ -108,20 +130,23 @@ def handed_out(node: ast.stmt) -> set[tuple[str | None, str]]:
         ("import vae, vae.config", {"torch", "numpy"}),
         ("from vae import load", {"h5py", "ray", "dvc", "PIL", "scipy", "torch._dynamo"}),
         ("import vae.fit, vae.modelfile", {"h5py", "ray", "dvc", "typer", "pydantic", "torch._dynamo"}),
-        ("import pipeline.cli", {"torch", "ray", "h5py", "numpy", "pydantic", "dvc"}),
-        ("from pipeline import params; params.Params", {"torch", "ray", "h5py", "numpy"}),
+        ("import pipeline.cli.main", {"torch", "ray", "h5py", "numpy", "pydantic", "dvc"}),
+        ("from pipeline.experiment import params; params.Params", {"torch", "ray", "h5py", "numpy"}),
         ("import pipeline.stages.convert, pipeline.stages.split", {"torch", "ray", "matplotlib"}),
         ("import pipeline.stages.train", {"ray", "matplotlib", "scipy"}),
         ("import pipeline.stages.merge", {"ray"}),
-        ("import pipeline.catalogue", {"torch", "ray"}),
-        ("import pipeline.studies.declared, pipeline.studies.page", {"torch", "ray", "h5py", "optuna"}),
-        ("import pipeline.studies.study", {"optuna"}),
+        ("import pipeline.runs.listing", {"torch", "ray"}),
+        ("import pipeline.trials.spec, pipeline.report.studies_page", {"torch", "ray", "h5py", "optuna"}),
+        ("import pipeline.studies.run", {"optuna"}),
         (
-            "import pipeline.using.coding, pipeline.using.showing",
+            "import pipeline.inference.codec, pipeline.inference.pictures",
             {"ray", "dvc", "matplotlib", "torchmetrics"},
         ),
-        ("import pipeline.board", {"torch"}),  # a process of its own, in which nothing is computed
-        ("import pipeline.doctor.visit", {"torch", "ray", "h5py", "scipy", "packaging"}),
+        (
+            "import pipeline.distributed.status",
+            {"torch"},
+        ),  # a process of its own, in which nothing is computed
+        ("import pipeline.doctor.run", {"torch", "ray", "h5py", "scipy", "packaging"}),
     ],
 )
 def test_what_is_not_loaded(code: str, absent: set[str]) -> None:
@@ -137,8 +162,8 @@ def test_what_is_not_loaded(code: str, absent: set[str]) -> None:
 def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['vaepipe', '--help']\n"
-        "from pipeline import cli\n"
-        "try: cli.main()\n"
+        "from pipeline.cli.main import main\n"
+        "try: main()\n"
         "except SystemExit: pass\n"
         "assert not {'torch', 'ray', 'numpy', 'h5py'} & set(sys.modules)"
     )
@@ -149,7 +174,7 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
         "download",
         "convert",
         "split",
-        "judge",
+        "classifier",
         "train",
         "merge",
         "study",

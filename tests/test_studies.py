@@ -13,17 +13,19 @@ from conftest import ROOT
 from models import model, train
 from ruamel.yaml import YAML
 
-from pipeline import layout, params
-from pipeline import workspace as workspaces
-from pipeline.checkpoints import Checkpoints
-from pipeline.errors import PipelineError
-from pipeline.placement import Offer
-from pipeline.studies import declared, fleet, noise, planning, results, tables, trial
-from pipeline.studies.declared import Study
-from pipeline.studies.fleet import Machines
-from pipeline.studies.planning import Fit, Trial
-from pipeline.studies.results import Result
-from pipeline.studies.trial import Data, Part, Report, Snapshot
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError
+from pipeline.distributed.placement import ClusterResources
+from pipeline.experiment import params
+from pipeline.experiment import workspace as workspaces
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.studies import noise, tables
+from pipeline.trials import planning, results, spec, trial, tuner
+from pipeline.trials.planning import Fit, Trial
+from pipeline.trials.results import TrialResult
+from pipeline.trials.spec import Study
+from pipeline.trials.trial import Snapshot, SplitTensors, TrialReport, TrialTensors
+from pipeline.trials.tuner import TrialCompute
 from vae.config import Sizes
 from vae.evaluate import evaluate
 from vae.fit import fit
@@ -43,7 +45,7 @@ def here(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def declare(study: str, *, noise: str = "seeds", rest: str = "") -> None:
     """Write a studies.yaml with a study called mine."""
     text = f"noise: {noise}\nstudies:\n  seeds: {{vary: {{train.seed: [0, 1]}}}}\n  mine: {study}\n{rest}"
-    layout.STUDIES_YAML.write_text(text)
+    paths.STUDIES_YAML.write_text(text)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def declare(study: str, *, noise: str = "seeds", rest: str = "") -> None:
 def test_a_wrong_study_is_one_clear_line(here: Path, study: str, said: str) -> None:
     declare(study)
     with pytest.raises(PipelineError) as raised:
-        declared.check(["mine"])
+        spec.check(["mine"])
     assert str(raised.value).startswith("studies.yaml:")
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -95,29 +97,29 @@ def test_other_wrongs_are_named_too(here: Path) -> None:
     with pytest.raises(
         PipelineError, match=r"^studies.yaml: no study is called latnet; there are latent, width"
     ):
-        declared.check(["latnet"])
+        spec.check(["latnet"])
     declare("{vary: {model.latent: [2]}}", noise="mine")
     with pytest.raises(PipelineError, match=r"noise must be a study that varies train.seed alone"):
-        declared.check(["mine"])
+        spec.check(["mine"])
     declare("{vary: {model.latent: [2]}}", noise="[seeds]")
     with pytest.raises(PipelineError, match=r'noise is \["seeds"\]; name one of the studies: seeds, mine'):
-        declared.check(["mine"])
+        spec.check(["mine"])
     declare("{vary: {model.latent: [2]}}", noise="chance")
     with pytest.raises(PipelineError, match=r'noise is "chance"; name one of the studies: seeds, mine'):
-        declared.check(["mine"])
+        spec.check(["mine"])
     declare("{vary: {model.latent: [2]}}", rest="  Big: {vary: {model.latent: [2]}}")
     with pytest.raises(PipelineError, match=r"studies.Big: a name is of small letters"):
-        declared.check(["mine"])
-    layout.STUDIES_YAML.unlink()
+        spec.check(["mine"])
+    paths.STUDIES_YAML.unlink()
     with pytest.raises(PipelineError, match=r"^studies.yaml: not found"):
-        declared.check(["mine"])
+        spec.check(["mine"])
 
 
 def test_a_thousand_trials_are_asked_for_twice(here: Path) -> None:
     declare(f"vary: {{model.latent: {list(range(1, 41))}, train.seed: {list(range(26))}}}".join("{}"))
     with pytest.raises(PipelineError, match=r"studies.mine: 1,040 trials; add --yes to run more than 1,000"):
-        declared.check(["mine"])
-    [study], _ = declared.check(["mine"], yes=True)
+        spec.check(["mine"])
+    [study], _ = spec.check(["mine"], yes=True)
     assert len(study.settings) == 1040
 
 
@@ -149,21 +151,21 @@ def test_a_thousand_trials_are_asked_for_twice(here: Path) -> None:
 def test_a_wrong_search_is_one_clear_line(here: Path, search: str, said: str) -> None:
     declare("{vary: {model.latent: [2]}}", rest=f"searches:\n  default: {search}\n")
     with pytest.raises(PipelineError, match=r"^studies.yaml: searches.default: ") as raised:
-        declared.check_search("default", None)
+        spec.check_search("default", None)
     assert said in str(raised.value)
 
 
 def test_a_search_needs_validation_images(here: Path) -> None:
-    params.change(layout.PARAMS, {"data": {"validation": 0.0}})
+    params.change(paths.PARAMS, {"data": {"validation": 0.0}})
     with pytest.raises(
         PipelineError, match=r"^params.yaml: data.validation is 0, but validation images judge"
     ):
-        declared.check_search("default", None)
+        spec.check_search("default", None)
 
 
 def test_the_papers_experiments_are_declared(here: Path) -> None:
-    found = declared.read()
-    studies, noise = declared.check(list(found.studies))
+    found = spec.read()
+    studies, noise = spec.check(list(found.studies))
     values = {study.name: [next(iter(s.values())) for s in study.settings] for study in studies}
     assert values["latent"] == [2, 5, 10, 20, 50, 100]
     assert values["width"] == [[n, n] for n in (100, 300, 500, 700, 1000)]
@@ -171,10 +173,10 @@ def test_the_papers_experiments_are_declared(here: Path) -> None:
     assert values["epochs"] == [10, 20, 50]
     assert found.study("epochs").paper == (643.85, 642.58, 641.47)
     assert len(noise.settings) == 5
-    separate, joint = (declared.parameters(BASE, s, "here") for s in found.study("channels").settings)
-    units = len(layout.components(separate.model.channels)) * separate.model.latent
+    separate, joint = (spec.parameters(BASE, s, "here") for s in found.study("channels").settings)
+    units = len(paths.components(separate.model.channels)) * separate.model.latent
     assert (joint.model.channels, joint.model.latent) == ("joint", units)
-    assert declared.check_search("default", 3).trials == 3
+    assert spec.check_search("default", 3).trials == 3
 
 
 def plan(*settings: dict[str, Any], base: dict[str, Any] = BASE, data: bytes = b"") -> list[Trial]:
@@ -205,63 +207,65 @@ def test_a_trial_is_known_by_all_that_shapes_it() -> None:
 @pytest.mark.parametrize(
     ("machines", "expected"),
     [
-        (Machines(), (1, 0, 6)),
-        (Machines(workers=2), (1, 0, 2)),
-        (Machines(threads=3), (3, 0, 1)),
-        (Machines(gpus=0), (1, 0, 6)),
+        (TrialCompute(), (1, 0, 6)),
+        (TrialCompute(workers=2), (1, 0, 2)),
+        (TrialCompute(threads=3), (3, 0, 1)),
+        (TrialCompute(gpus=0), (1, 0, 6)),
     ],
 )
-def test_trials_on_cpus(machines: Machines, expected: tuple[int, float, int]) -> None:
-    found = fleet.request(Offer((4.0, 2.0), (0, 0), 0), machines)
+def test_trials_on_cpus(machines: TrialCompute, expected: tuple[int, float, int]) -> None:
+    found = tuner.request_trials(ClusterResources((4.0, 2.0), (0, 0), 0), machines)
     assert (found.cpus, found.gpus, found.at_once) == expected
     assert found.device == "cpu"
 
 
 def test_trials_share_gpus() -> None:
-    offer = Offer((8.0,), (2,), 2)
-    assert fleet.request(offer, Machines()).at_once == 4
-    found = fleet.request(offer, Machines(gpus=1, per_gpu=4))
+    offer = ClusterResources((8.0,), (2,), 2)
+    assert tuner.request_trials(offer, TrialCompute()).at_once == 4
+    found = tuner.request_trials(offer, TrialCompute(gpus=1, per_gpu=4))
     assert (found.gpus, found.at_once, found.device) == (0.25, 4, "cuda")
-    assert fleet.request(offer, Machines(workers=3)).device == "cpu"
+    assert tuner.request_trials(offer, TrialCompute(workers=3)).device == "cpu"
     assert found.cpus == 1
     # Eight trials on two cores; and two that would like three threads each.
-    assert fleet.request(Offer((2.0,), (2,), 2), Machines(per_gpu=4)).cpus == 0.25
-    assert fleet.request(Offer((4.0,), (1,), 1), Machines(threads=3)).cpus == 2
-    assert fleet.request(Offer((0.0,), (0,), 3), Machines()).at_once == 6  # that an autoscaler may start
+    assert tuner.request_trials(ClusterResources((2.0,), (2,), 2), TrialCompute(per_gpu=4)).cpus == 0.25
+    assert tuner.request_trials(ClusterResources((4.0,), (1,), 1), TrialCompute(threads=3)).cpus == 2
+    assert (
+        tuner.request_trials(ClusterResources((0.0,), (0,), 3), TrialCompute()).at_once == 6
+    )  # that an autoscaler may start
 
 
 @pytest.mark.parametrize(
     ("machines", "said"),
     [
-        (Machines(gpus=3), "--gpus 3: only 2 can be had here"),
-        (Machines(gpus=1, workers=1), "--gpus and --workers exclude each other"),
-        (Machines(threads=9), "--threads 9: no node has more than 8 CPU cores"),
+        (TrialCompute(gpus=3), "--gpus 3: only 2 can be had here"),
+        (TrialCompute(gpus=1, workers=1), "--gpus and --workers exclude each other"),
+        (TrialCompute(threads=9), "--threads 9: no node has more than 8 CPU cores"),
     ],
 )
-def test_machines_that_are_not_there(machines: Machines, said: str) -> None:
+def test_machines_that_are_not_there(machines: TrialCompute, said: str) -> None:
     with pytest.raises(PipelineError, match=said):
-        fleet.request(Offer((8.0,), (2,), 2), machines)
+        tuner.request_trials(ClusterResources((8.0,), (2,), 2), machines)
 
 
 TINY = model(latent=2, hidden=(8,))
 FITTED = train(epochs=6, batch_size=20)
 
 
-def data(components: tuple[str, ...] = layout.COLOURS, pixels: int = 64, side: int = 8) -> Data:
+def data(components: tuple[str, ...] = paths.COLOURS, pixels: int = 64, side: int = 8) -> TrialTensors:
     draw = torch.Generator().manual_seed(0)
 
-    def part(count: int) -> Part:
+    def part(count: int) -> SplitTensors:
         images = torch.randint(0, 256, (len(components), count, pixels), dtype=torch.uint8, generator=draw)
-        return Part(images, (side, side), None)
+        return SplitTensors(images, (side, side), None)
 
     channels = pixels // side**2
-    return Data(components, Sizes((channels, side, side)), part(100), part(20), part(30))
+    return TrialTensors(components, Sizes((channels, side, side)), part(100), part(20), part(30))
 
 
 @pytest.fixture(autouse=True)
 def _small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """SSIM's window does not fit into 8 pixels a side."""
-    monkeypatch.setattr(trial.measures, "Likeness", Blind)
+    monkeypatch.setattr(trial.metrics, "ImageQuality", Blind)
 
 
 class Blind:
@@ -274,19 +278,23 @@ class Blind:
 
 
 def follow(
-    folder: Path, job: Fit, given: Data | None = None, checkpoint_seconds: float = 1e9, until: int = 99
-) -> list[Report]:
+    folder: Path,
+    job: Fit,
+    given: TrialTensors | None = None,
+    checkpoint_seconds: float = 1e9,
+    until: int = 99,
+) -> list[TrialReport]:
     given = given or data()
     checkpoints = Checkpoints(str(folder), job.key, given.components)
     found = []
-    for report in trial.follow(job, given, checkpoints, checkpoint_seconds, "cpu"):
+    for report in trial.train_and_measure(job, given, checkpoints, checkpoint_seconds, "cpu"):
         found.append(report)
         if report.epoch == until:
             break
     return found
 
 
-def snapshots(reports: list[Report]) -> list[Snapshot]:
+def snapshots(reports: list[TrialReport]) -> list[Snapshot]:
     return [report.snapshot for report in reports if report.snapshot]
 
 
@@ -341,13 +349,15 @@ def test_an_interrupted_trial_goes_on_to_the_same_end(tmp_path: Path, until: int
 def test_a_trial_that_is_tried_again_keeps_its_progress(tmp_path: Path) -> None:
     given, job = data(), Fit("key", TINY, FITTED, (2, 6))
     checkpoints = Checkpoints(str(tmp_path), job.key, given.components)
-    for report in trial.follow(job, given, checkpoints, 0, "cpu", "me"):
+    for report in trial.train_and_measure(job, given, checkpoints, 0, "cpu", "me"):
         if report.epoch == 5:
             break
-    again = list(trial.follow(job, given, checkpoints, 0, "cpu", "me"))
+    again = list(trial.train_and_measure(job, given, checkpoints, 0, "cpu", "me"))
     assert [s.epoch for s in snapshots(again)] == [6]
     # Whoever comes later may not have kept it.
-    assert [s.epoch for s in snapshots(list(trial.follow(job, given, checkpoints, 0, "cpu", "you")))] == [
+    assert [
+        s.epoch for s in snapshots(list(trial.train_and_measure(job, given, checkpoints, 0, "cpu", "you")))
+    ] == [
         2,
         6,
     ]
@@ -373,7 +383,7 @@ def test_a_joint_trial_has_one_component(tmp_path: Path) -> None:
 def test_results_come_back_whole_or_not_at_all(workspace: Path) -> None:
     [found] = snapshots(follow(workspace, Fit("key", TINY, FITTED, (6,))))
     assert results.load("key", 6) is None
-    results.save("key", Result(found, "1 CPU thread"))
+    results.save("key", TrialResult(found, "1 CPU thread"))
     read = results.load("key", 6)
     assert read
     assert (read.machine, read.snapshot.found, read.snapshot.history) == (
@@ -414,14 +424,14 @@ def test_runs_that_do_not_differ_seldom_spread_over_more_than_the_noise() -> Non
 def outcome(values: dict[str, float], seeds: list[float], **failed: str) -> tables.Outcome:
     """A study of the latent size whose excess on the test images is given; validation's is 1 more."""
 
-    def result(excess: float) -> Result:
+    def result(excess: float) -> TrialResult:
         test = {"cost": excess + 600, "excess": excess, "mse": excess / 1e4, "active_units": 5}
         merged = {
             "train": {"cost": excess + 600, "reconstruction": 1.0, "kl": 1.0},
             "validation": test | {"excess": excess + 1},
             "test": test,
         }
-        return Result(
+        return TrialResult(
             Snapshot(50, {"rgb": merged}, np.zeros((2, 3, 8, 8), np.uint8), [], 3.2), "1 CPU thread"
         )
 
@@ -503,7 +513,7 @@ class Watching:
     def started(self, name: str, config: Any) -> None:
         self.heard.append(f"started {name}")
 
-    def reported(self, name: str, report: Report, machine: str) -> None:
+    def reported(self, name: str, report: TrialReport, machine: str) -> None:
         raise PipelineError("the disk is full")
 
     def ended(self, name: str, config: Any) -> None:
@@ -512,12 +522,12 @@ class Watching:
 
 def test_what_a_watcher_raises_ends_all_trials_and_is_no_trials_fault() -> None:
     watcher = Watching()
-    callback = fleet._Callback(cast(Any, watcher))
-    stopper = fleet._EndsAtAFault(callback)
+    callback = tuner._Callback(cast(Any, watcher))
+    stopper = tuner._EndsAtAFault(callback)
     tune_trial = SimpleNamespace(trial_id="t", config={})
     callback.on_trial_start(0, [], tune_trial)
     assert not stopper.stop_all()
-    callback.on_trial_result(0, [], tune_trial, {"report": Report(1, {}, 0.0), "machine": "m"})
+    callback.on_trial_result(0, [], tune_trial, {"report": TrialReport(1, {}, 0.0), "machine": "m"})
     callback.on_trial_complete(0, [], tune_trial)
     assert stopper.stop_all()
     assert str(callback.fault) == "the disk is full"
@@ -525,7 +535,7 @@ def test_what_a_watcher_raises_ends_all_trials_and_is_no_trials_fault() -> None:
 
 
 def test_what_no_trial_would_escape_ends_all_trials() -> None:
-    callback = fleet._Callback(cast(Any, Watching()))
+    callback = tuner._Callback(cast(Any, Watching()))
     callback.on_trial_result(0, [], SimpleNamespace(trial_id="t", config={}), {"hopeless": "no storage"})
     assert isinstance(callback.fault, PipelineError)
-    assert fleet._EndsAtAFault(callback).stop_all()
+    assert tuner._EndsAtAFault(callback).stop_all()

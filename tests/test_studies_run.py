@@ -17,8 +17,9 @@ import psutil
 import pytest
 from conftest import CUT, Vaepipe
 
-from pipeline import layout, params
-from pipeline import workspace as workspaces
+from pipeline.common import paths
+from pipeline.experiment import params
+from pipeline.experiment import workspace as workspaces
 from pipeline.stages import convert, split
 
 pytestmark = pytest.mark.slow
@@ -55,17 +56,17 @@ def prepared(raw: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in raw.glob("data"):
         folder.rename(raw / "w" / folder.name)
     monkeypatch.chdir(raw / "w")
-    layout.STUDIES_YAML.write_text(STUDIES)
+    paths.STUDIES_YAML.write_text(STUDIES)
     return raw / "w"
 
 
 def summary(name: str) -> dict[str, Any]:
-    return dict(json.loads((layout.study(name) / "summary.json").read_text()))
+    return dict(json.loads((paths.study(name) / "summary.json").read_text()))
 
 
 def times() -> dict[str, int]:
     """When each result was written."""
-    return {path.name: path.stat().st_mtime_ns for path in layout.trials().glob("*.safetensors")}
+    return {path.name: path.stat().st_mtime_ns for path in paths.trials().glob("*.safetensors")}
 
 
 def dvc(*arguments: str) -> str:
@@ -85,19 +86,19 @@ def test_studies_from_the_command_to_the_page(prepared: Path, vaepipe: Vaepipe) 
     # latent 2, seed 0 and epochs 3 are the defaults, of whose training epochs 2 is a snapshot.
     assert "6 trials; 6 to run in 5 trainings, 1 CPU core each" in done.stderr
     for name in ("latent", "epochs", "rates"):
-        files = {path.name for path in layout.study(name).iterdir()}
+        files = {path.name for path in paths.study(name).iterdir()}
         assert files == {"results.csv", "summary.json", "metrics.json", "plot.svg", "pictures.png"}
     assert set(summary("latent")["settings"]) == {"latent 2", "latent 3"}
     assert "Does it help?" in done.stdout
-    with (layout.study("epochs") / "results.csv").open() as file:
+    with (paths.study("epochs") / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(row["train.epochs"], row["component"], row["split"]) for row in rows} == {
         (epochs, component, split)
         for epochs in ("2", "3")
-        for component in (*layout.COLOURS, "rgb")
+        for component in (*paths.COLOURS, "rgb")
         for split in ("train", "validation", "test")
     }
-    page = (layout.STUDIES / "index.html").read_text()
+    page = (paths.STUDIES / "index.html").read_text()
     assert page.index('id="latent"') < page.index('id="epochs"') < page.index('id="rates"')
 
     # A failed trial sinks no study.
@@ -128,7 +129,7 @@ def test_studies_from_the_command_to_the_page(prepared: Path, vaepipe: Vaepipe) 
 
     # What nothing asks for any more may go; what is asked for stays.
     assert "nothing to delete" in vaepipe("studies", "--prune", "--yes").stdout
-    layout.STUDIES_YAML.write_text(STUDIES.replace("model.latent: [2, 3]", "model.latent: [2]"))
+    paths.STUDIES_YAML.write_text(STUDIES.replace("model.latent: [2, 3]", "model.latent: [2]"))
     assert "deleted 1\n" in vaepipe("studies", "--prune", "--yes").stdout
     assert len(times()) == len(before) - 1
 
@@ -160,11 +161,11 @@ def epochs(of: Path | None = None) -> list[int]:
 
 
 def checkpoints() -> list[Path]:
-    return list(layout.trials().glob("*/epoch-*"))
+    return list(paths.trials().glob("*/epoch-*"))
 
 
 def test_a_killed_driver_and_a_killed_trial_lose_nothing(prepared: Path) -> None:
-    params.change(layout.PARAMS, {"train": {"epochs": 150}})
+    params.change(paths.PARAMS, {"train": {"epochs": 150}})
     first = run("study", "latent", "--workers", "1")
     wait(first, lambda: times() and checkpoints())
     first.send_signal(signal.SIGKILL)
@@ -205,7 +206,7 @@ def _trial(driver: subprocess.Popen[str]) -> psutil.Process | None:
 
 
 def test_ctrl_c_says_what_is_kept(prepared: Path, vaepipe: Vaepipe) -> None:
-    params.change(layout.PARAMS, {"train": {"epochs": 100}})
+    params.change(paths.PARAMS, {"train": {"epochs": 100}})
     first = run("study", "latent", "--workers", "1")
     wait(first, lambda: times() and checkpoints())
     second = vaepipe("study", "latent")
@@ -221,19 +222,19 @@ def test_ctrl_c_says_what_is_kept(prepared: Path, vaepipe: Vaepipe) -> None:
 
 
 def test_a_search_from_kill_to_apply(prepared: Path, vaepipe: Vaepipe) -> None:
-    params.change(layout.PARAMS, {"train": {"epochs": 30}})
+    params.change(paths.PARAMS, {"train": {"epochs": 30}})
     first = run("tune", "--workers", "1")
     wait(first, lambda: times() and checkpoints())
     first.send_signal(signal.SIGKILL)
     first.communicate()
     before = times()
-    [journal] = layout.searches().glob("*.jsonl")
+    [journal] = paths.searches().glob("*.jsonl")
     tried = [json.loads(line)["setting"] for line in journal.read_text().splitlines()]
 
     done = vaepipe("tune", "--apply")
     assert done.returncode == 0, done.stderr
     assert {name: times()[name] for name in before} == before
-    with (layout.study("default") / "results.csv").open() as file:
+    with (paths.study("default") / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4
     assert float(rows[0]["train.learning_rate"]) == 0.001  # the defaults come first

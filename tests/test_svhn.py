@@ -8,10 +8,12 @@ import pytest
 import torch
 from conftest import CUT, ROOT
 
-from pipeline import images, layout, params
-from pipeline.params import SyntheticConfig
+from pipeline.common import paths
+from pipeline.data import images
+from pipeline.experiment import params
+from pipeline.experiment.params import SyntheticConfig
 from pipeline.stages import convert, download, split
-from pipeline.stages.download import Wanted
+from pipeline.stages.download import DownloadConfig
 from vae.baseline import entropy_floor
 from vae.config import Sizes
 from vae.evaluate import evaluate
@@ -30,15 +32,15 @@ pytestmark = [
 
 def test_the_papers_model_costs_what_a_textbook_script_measured(workspace: Path) -> None:
     """Red after 10 epochs, on the 6,077/1,069-image slice: 638.6 nats by an independent script."""
-    download.run(Wanted(str(FOLDER)), SyntheticConfig(1, 1, 1, 0))
+    download.run(DownloadConfig(str(FOLDER)), SyntheticConfig(1, 1, 1, 0))
     convert.run(*CUT)
     split.run()
-    train = torch.from_numpy(images.training(["red"], 0.0)[0].pixels["red"])[None]
+    train = torch.from_numpy(images.load_training(["red"], 0.0)[0].pixels["red"])[None]
     if train.shape[1] != SLICE["train"]:
         pytest.skip(f"{FOLDER} holds other images than the slice that was measured")
-    from pipeline import store
+    from pipeline.data import store
 
-    with store.read(layout.channel("red"), dimensions=3) as splits:
+    with store.read(paths.channel("red"), dimensions=3) as splits:
         test = torch.from_numpy(splits["test"].images[:]).flatten(1)[None]
     assert test.shape[1] == SLICE["test"]
     assert entropy_floor(test[0]) == pytest.approx(594.2, abs=0.05)

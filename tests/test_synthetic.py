@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import entr
 
-from pipeline.data import synthetic
+from pipeline.data.synthetic import crops
 
 Crops = tuple[np.ndarray, np.ndarray]
 
@@ -12,7 +12,7 @@ Crops = tuple[np.ndarray, np.ndarray]
 @pytest.fixture(scope="module")
 def many() -> Crops:
     """2,048 images (2048, 3, 32, 32) uint8 and their labels."""
-    return synthetic.generate(2048, seed=0, split="train")
+    return crops.generate(2048, seed=0, split="train")
 
 
 @pytest.fixture(scope="module")
@@ -30,23 +30,23 @@ def test_shapes_types_and_digits(many: Crops) -> None:
     assert set(labels) == set(range(10))
 
 
-@pytest.mark.parametrize("count", [0, 1, synthetic.BLOCK, synthetic.BLOCK + 1])
+@pytest.mark.parametrize("count", [0, 1, crops.BLOCK, crops.BLOCK + 1])
 def test_a_smaller_count_gives_a_prefix(many: Crops, count: int) -> None:
-    images, labels = synthetic.generate(count, seed=0, split="train")
+    images, labels = crops.generate(count, seed=0, split="train")
     np.testing.assert_array_equal(images, many[0][:count])
     np.testing.assert_array_equal(labels, many[1][:count])
 
 
 def test_threads_do_not_change_the_images(many: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic, "THREADS", 1)
-    images, labels = synthetic.generate(3 * synthetic.BLOCK, seed=0, split="train")
+    monkeypatch.setattr(crops, "THREADS", 1)
+    images, labels = crops.generate(3 * crops.BLOCK, seed=0, split="train")
     np.testing.assert_array_equal(images, many[0][: len(images)])
     np.testing.assert_array_equal(labels, many[1][: len(labels)])
 
 
 @pytest.mark.parametrize(("seed", "split"), [(1, "train"), (0, "test"), (0, "trai")])
 def test_every_seed_and_split_has_its_own_images(many: Crops, seed: int, split: str) -> None:
-    images, labels = synthetic.generate(100, seed=seed, split=split)
+    images, labels = crops.generate(100, seed=seed, split=split)
     assert (images != many[0][:100]).any(axis=(1, 2, 3)).all()
     assert (labels != many[1][:100]).any()
 
@@ -57,8 +57,8 @@ def test_no_image_comes_twice(many: Crops) -> None:
 
 def test_progress_adds_up_to_the_count() -> None:
     steps: list[int] = []
-    synthetic.generate(synthetic.BLOCK + 10, seed=0, split="test", progress=steps.append)
-    assert steps == [synthetic.BLOCK, 10]
+    crops.generate(crops.BLOCK + 10, seed=0, split="test", progress=steps.append)
+    assert steps == [crops.BLOCK, 10]
 
 
 def test_digits_are_as_frequent_as_in_svhn(many: Crops) -> None:

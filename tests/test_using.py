@@ -23,11 +23,14 @@ from PIL import Image
 from test_pictures import draw, noise, png
 from typer.testing import CliRunner
 
-from bench import codec
-from pipeline import cli, cli_models, measures, store
-from pipeline.data import pictures
-from pipeline.errors import PipelineError
-from pipeline.using import coding, grids, latentfile, reading
+from bench import codec as codec_bench
+from pipeline.cli import main as cli
+from pipeline.cli import models as cli_models
+from pipeline.common.errors import PipelineError
+from pipeline.data import store
+from pipeline.data.own import pictures
+from pipeline.evaluation import metrics
+from pipeline.inference import codec, grids, inputs, latent_file
 from vae import load
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -85,19 +88,19 @@ def test_there_and_back(place: Path, crops: Crops, bits: int) -> None:
     near = 1 if bits == 16 else 3
     assert np.abs(found - model.reconstruct(images) * 255).max() < near
     # The PSNR that is said is the report's measure, of what was stored.
-    with latentfile.read(Path("z.h5")) as latents:
+    with latent_file.read(Path("z.h5")) as latents:
         [(_, z)] = latents.blocks(1000)
-    likeness = measures.Likeness()
+    likeness = metrics.ImageQuality()
     likeness.add(torch.from_numpy(model.decode(z)), torch.from_numpy(images) / 255)
     assert f"PSNR {likeness.means()['psnr']:.2f} dB" in said
 
 
 def test_the_psnr_is_the_reports(crops: Crops) -> None:
     found, images = np.random.default_rng(0).random((7, 3, 32, 32)), crops[0][:7]
-    likeness = measures.Likeness()
+    likeness = metrics.ImageQuality()
     likeness.add(torch.from_numpy(found), torch.from_numpy(images) / 255)
-    assert coding.psnr(found, images).mean() == pytest.approx(likeness.means()["psnr"], rel=1e-6)
-    assert coding.psnr(images[:1] / 255, images[:1]) == np.inf
+    assert codec.psnr(found, images).mean() == pytest.approx(likeness.means()["psnr"], rel=1e-6)
+    assert codec.psnr(images[:1] / 255, images[:1]) == np.inf
 
 
 def test_a_latent_file_is_little_more_than_its_numbers(place: Path, crops: Crops) -> None:
@@ -113,15 +116,15 @@ def test_a_latent_file_is_little_more_than_its_numbers(place: Path, crops: Crops
 
 def test_eight_bits_are_half_a_step_off() -> None:
     z = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32) * [1, 1e-6, 1e4, 0]
-    steps = latentfile.Steps.between(z.min(0).astype(np.float32), z.max(0).astype(np.float32))
-    stored = latentfile.store(z.astype(np.float32), steps)
+    steps = latent_file.Steps.between(z.min(0).astype(np.float32), z.max(0).astype(np.float32))
+    stored = latent_file.store(z.astype(np.float32), steps)
     assert (stored.min(0).tolist(), stored.max(0).tolist()) == ([0] * 4, [255, 255, 255, 0])
-    assert (np.abs(latentfile.restore(stored, steps) - z) <= steps.scale_K * 0.501).all()
+    assert (np.abs(latent_file.restore(stored, steps) - z) <= steps.scale_K * 0.501).all()
 
 
 def test_an_hdf5_file_and_labels(place: Path, crops: Crops) -> None:
     assert run("encode", "own.h5", "-o", "z.h5", "--models", "conditional")[0] == 0
-    with latentfile.read(Path("z.h5")) as latents:
+    with latent_file.read(Path("z.h5")) as latents:
         assert np.array_equal(latents.contents.labels, crops[1][200:230])
         assert latents.contents.names[29] == "test-000029"
         [(_, z)] = latents.blocks(1000)
@@ -130,7 +133,7 @@ def test_an_hdf5_file_and_labels(place: Path, crops: Crops) -> None:
     assert run("decode", "z.h5", "-o", "out", "--models", "conditional")[0] == 0
     assert run("encode", "own.h5", "-o", "t.h5", "--split", "train")[1].count("5 pictures") == 1
     assert run("encode", "png", "-o", "d.h5", "--models", "conditional", "--digit", 3)[0] == 0
-    with latentfile.read(Path("d.h5")) as latents:
+    with latent_file.read(Path("d.h5")) as latents:
         assert np.array_equal(latents.contents.labels, [3] * 30)
 
 
@@ -162,7 +165,7 @@ def test_batches_and_threads_change_nothing(place: Path, monkeypatch: pytest.Mon
     assert run("encode", "png", "-o", "a.h5")[0] == 0
     monkeypatch.setattr("vae.pretrained.BATCH", 7)
     assert run("encode", "png", "-o", "b.h5")[0] == 0
-    with latentfile.read(Path("a.h5")) as a, latentfile.read(Path("b.h5")) as b:
+    with latent_file.read(Path("a.h5")) as a, latent_file.read(Path("b.h5")) as b:
         np.testing.assert_allclose(a.stored[:], b.stored[:], atol=1e-2)
         assert a.contents.names == b.contents.names
 
@@ -182,11 +185,11 @@ def test_batches_and_threads_change_nothing(place: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_names_stay_in_their_folder(names: list[str], expected: list[str]) -> None:
-    assert coding.filenames(names) == [f"{name}.png" for name in expected]
+    assert codec.filenames(names) == [f"{name}.png" for name in expected]
 
 
 def test_a_thousand_pictures_of_one_name() -> None:
-    assert len({name.casefold() for name in coding.filenames(["a.png", "A.png"] * 5000)}) == 10_000
+    assert len({name.casefold() for name in codec.filenames(["a.png", "A.png"] * 5000)}) == 10_000
 
 
 # Grids
@@ -220,7 +223,7 @@ def test_samples_are_the_reports_and_of_a_digit(place: Path) -> None:
     model = load("conditional")
     for arguments, labels, columns in (([], [*range(10), 0, 1], 10), (["--digit", 7], [7] * 12, 4)):
         assert run("sample", "-n", 12, "-o", "s.png", "--models", "conditional", *arguments)[0] == 0
-        expected = coding.outputs.to_bytes(model.sample(12, labels=labels).numpy())
+        expected = codec.outputs.to_bytes(model.sample(12, labels=labels).numpy())
         grids.write(Path("e.png"), grids.rows(expected, columns))
         assert Path("s.png").read_bytes() == Path("e.png").read_bytes()
     first = Path("s.png").read_bytes()
@@ -350,7 +353,7 @@ def test_bad_pictures_are_all_named(place: Path) -> None:
 
 def test_force_replaces(place: Path) -> None:
     assert run("encode", "png/00.png", *Z)[0] == run("encode", "png", *Z, "--force")[0] == 0
-    with latentfile.read(Path("z.h5")) as latents:
+    with latent_file.read(Path("z.h5")) as latents:
         assert len(latents) == 30
 
 
@@ -454,8 +457,8 @@ def test_latent_files_that_do_harm(place: Path, harm: Callable[[h5py.File], None
 def test_latents_that_are_no_numbers(place: Path) -> None:
     """A file that is sound in every other way."""
     model = load("models")
-    contents = latentfile.Contents(model.fingerprint, model.image_shape, None, None, ["a"])
-    with latentfile.create(Path("z.h5"), contents, 18) as z:
+    contents = latent_file.Contents(model.fingerprint, model.image_shape, None, None, ["a"])
+    with latent_file.create(Path("z.h5"), contents, 18) as z:
         z[:] = np.nan
     assert "z.h5: not a whole latent file" in refused("decode", "z.h5", "-o", "out")
 
@@ -467,7 +470,7 @@ def test_a_latent_file_cut_or_flipped_anywhere(place: Path) -> None:
         for data in (whole[:at], whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :]):
             Path("y.h5").write_bytes(data)
             try:
-                coding.decode(Path("y.h5"), model, Path("out"))
+                codec.decode(Path("y.h5"), model, Path("out"))
             except PipelineError:
                 assert not Path("out").exists()
             else:  # the byte was one that counts for nothing
@@ -486,10 +489,10 @@ def test_a_command_of_its_own(place: Path, vaepipe: Vaepipe) -> None:
 
 def test_neither_ray_nor_dvc_nor_what_is_slow_to_load(place: Path) -> None:
     code = (
-        "import sys\nfrom pipeline import cli\n"
+        "import sys\nfrom pipeline.cli.main import main\n"
         "for line in ('encode png -o z.h5', 'decode z.h5 -o out', 'sample -o s.png'):\n"
         "    sys.argv = ['vaepipe', *line.split()]\n"
-        "    try: cli.main()\n"
+        "    try: main()\n"
         "    except SystemExit as done: assert not done.code, line\n"
         "print(*sys.modules)"
     )
@@ -504,10 +507,10 @@ def test_a_huge_picture_takes_no_memory(place: Path) -> None:
     Image.new("1", (10_000, 10_000)).save(buffer, "PNG")
     Path("huge.png").write_bytes(buffer.getvalue())
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom pipeline.using import reading\n"
-        "model = reading.models(Path('models'), 'cpu')\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom pipeline.inference import inputs\n"
+        "model = inputs.models(Path('models'), 'cpu')\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nbefore = peak()\n"
-        "with reading.source([Path('huge.png')], model) as source:\n"
+        "with inputs.source([Path('huge.png')], model) as source:\n"
         "    try: list(source.blocks())\n"
         "    except Exception as error: print(error)\n"
         "print(peak() - before)"
@@ -520,14 +523,14 @@ def test_a_huge_picture_takes_no_memory(place: Path) -> None:
 
 def test_a_file_too_large_for_a_picture(place: Path) -> None:
     with Path("sparse.png").open("wb") as file:
-        file.truncate(reading.MOST_BYTES + 1)
+        file.truncate(inputs.MOST_BYTES + 1)
     assert refused("encode", "sparse.png", *Z).startswith(
         "sparse.png: 1,073,741,825 bytes; expected a picture"
     )
 
 
 def test_a_comparison_with_other_codecs(place: Path) -> None:
-    rows = list(codec.rows(Path("models"), Path("png")))
+    rows = list(codec_bench.rows(Path("models"), Path("png")))
     assert [row.name for row in rows] == ["PNG", "WebP, quality 0", "latents, 16 bits", "latents, 8 bits"]
     sizes = [row.size for row in rows]
     assert sizes[0] == pytest.approx(sum(p.stat().st_size for p in Path("png").iterdir()) / 30, rel=0.1)
@@ -574,7 +577,7 @@ def test_the_page_names_every_option_and_limit() -> None:
         assert f"`vaepipe {name}" in page
         for option in (each for each in commands[name].params if each.param_type_name == "option"):
             assert re.search(rf"(?:{'|'.join(option.opts)})[ `]", page), option.name
-    for limit in (pictures.MOST_PIXELS, cli_models.MOST_SHOWN, latentfile.LONGEST):
+    for limit in (pictures.MOST_PIXELS, cli_models.MOST_SHOWN, latent_file.LONGEST):
         assert f"{limit:,}" in page
 
 

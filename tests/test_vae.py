@@ -9,15 +9,15 @@ from models import model, row, square, start, train
 from torch import nn
 from torch.nn import functional as F
 
-from vae import linear, objective, randomness
+from vae import layers, objective, randomness
 from vae.activation import ACTIVATIONS
 from vae.baseline import entropy_floor
 from vae.config import Activation
 from vae.evaluate import evaluate, reconstruct
+from vae.layers import StackedLinear
 from vae.likelihood import Bernoulli
-from vae.linear import StackedLinear
 from vae.model import VAE
-from vae.stack import Stack, State, assemble
+from vae.stack import Stack, TrainingState, assemble
 
 SMALL = model(latent=3, hidden=(7, 5))
 PIXELS = 12
@@ -78,7 +78,7 @@ def test_gradient_is_the_finite_difference(activation: Activation) -> None:
 class Textbook(nn.Module):
     """The paper's model as anyone would write it, one component alone."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: TrainingState) -> None:
         super().__init__()
         sizes = {name.removesuffix(".weight"): w for name, w in state.weights.items() if "weight" in name}
         self.layers = nn.ModuleDict()
@@ -263,7 +263,7 @@ def test_stacked_linear_is_a_plain_product(models: int, bias: bool) -> None:
             torch.testing.assert_close(mine, plain)
 
 
-@pytest.mark.skipif(not linear._ONEDNN, reason="torch's own batched product makes no such promise")
+@pytest.mark.skipif(not layers._ONEDNN, reason="torch's own batched product makes no such promise")
 @pytest.mark.parametrize("models", [2, 3])
 def test_a_stack_on_a_cpu_multiplies_each_model_as_if_alone(models: int) -> None:
     weights, x = torch.randn(models, 30, 20), torch.randn(models, 7, 30)

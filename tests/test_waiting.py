@@ -15,10 +15,10 @@ import psutil
 import pytest
 from conftest import CUT
 
-from pipeline import waiting
-from pipeline import workspace as workspaces
+from pipeline.distributed import waiting
+from pipeline.distributed.waiting import Seen, Waiting, sentence
+from pipeline.experiment import workspace as workspaces
 from pipeline.stages import convert, split
-from pipeline.waiting import Seen, Waiting, sentence
 
 TAKEN = Seen({"CPU": 2.0, "GPU": 1.0}, {"GPU": 0.5}, ["process 4711 on 10.0.0.1 (python mine.py)"])
 

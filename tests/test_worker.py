@@ -10,27 +10,27 @@ from models import row
 from test_fit import MODEL, TRAIN, fresh, images
 from torch import distributed as dist
 
-from pipeline import gang, worker
-from pipeline.board import Board, Notice
-from pipeline.checkpoints import Checkpoints
-from pipeline.errors import PipelineError
-from pipeline.placement import Share, request
-from pipeline.training_view import TrainingView
+from pipeline.common.errors import PipelineError
+from pipeline.distributed import trainer, worker
+from pipeline.distributed.placement import Assignment, request_ranks
+from pipeline.distributed.status import EpochReport, TrainingStatus
+from pipeline.distributed.view import TrainingView
+from pipeline.runs.checkpoints import Checkpoints
 from vae.fit import Epoch, fit
-from vae.record import Record
+from vae.metrics import EpochMetrics
 
-SHARE = Share(("red", "green"))
+SHARE = Assignment(("red", "green"))
 
 
 class Remembering:
     """A board whose `post.remote` works in this process."""
 
     def __init__(self) -> None:
-        self.notices: list[Notice] = []
+        self.reports: list[EpochReport] = []
         self.post = self
 
-    def remote(self, notice: Notice) -> None:
-        self.notices.append(notice)
+    def remote(self, report: EpochReport) -> None:
+        self.reports.append(report)
 
 
 @pytest.fixture
@@ -40,11 +40,15 @@ def alone(tmp_path: Path) -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def follow(folder: Path, seconds: float, board: Any) -> list[str]:
+def follow(folder: Path, seconds: float, status: Any) -> list[str]:
     """Fit red and green; the checkpoints that are there in the end."""
-    job = worker.Job("run", str(folder), "", SHARE.components, row(20), MODEL, TRAIN, {}, seconds, board)
+    job = worker.RankConfig(
+        "run", str(folder), "", SHARE.components, row(20), MODEL, TRAIN, {}, seconds, status
+    )
     checkpoints = Checkpoints(str(folder), "run", SHARE.components)
-    worker._follow(job, checkpoints, SHARE, fit(images("red", "green"), fresh("red", "green"), TRAIN), 60)
+    worker._checkpoint_loop(
+        job, checkpoints, SHARE, fit(images("red", "green"), fresh("red", "green"), TRAIN), 60
+    )
     return sorted(path.name for path in (folder / "run").iterdir())
 
 
@@ -56,9 +60,9 @@ def test_checkpoints_are_as_far_apart_as_was_asked_for(
     tmp_path: Path, seconds: float, kept: list[str]
 ) -> None:
     """The first epoch and the last are always kept; two are, once there are more."""
-    board = Remembering()
-    assert follow(tmp_path, seconds, board) == kept
-    posted = [notice.records[0].epoch for notice in board.notices]
+    status = Remembering()
+    assert follow(tmp_path, seconds, status) == kept
+    posted = [report.records[0].epoch for report in status.reports]
     assert posted[0] == 1
     assert posted[-1] == TRAIN.epochs
 
@@ -77,8 +81,8 @@ def test_a_full_memory_is_named_with_its_components_and_epoch(error: Exception) 
         raise error
 
     with pytest.raises(PipelineError, match=r"while training red\+green, epoch 8 \(.*\); try more ranks"):
-        list(worker._named(epochs(), SHARE, 7))
-    assert PipelineError in worker.FINAL
+        list(worker._explain_out_of_memory(epochs(), SHARE, 7))
+    assert PipelineError in worker.NOT_RETRIED
 
 
 def test_other_errors_pass_as_they_are() -> None:
@@ -87,7 +91,7 @@ def test_other_errors_pass_as_they_are() -> None:
         yield
 
     with pytest.raises(RuntimeError, match="connection reset by peer"):
-        list(worker._named(epochs(), SHARE, 1))
+        list(worker._explain_out_of_memory(epochs(), SHARE, 1))
 
 
 def test_the_last_of_too_many_failures_is_one_line() -> None:
@@ -96,21 +100,21 @@ def test_the_last_of_too_many_failures_is_one_line() -> None:
             super().__init__("pages\nand pages")
             self.worker_failures = {1: ValueError("deep\nConnectionResetError: peer"), 2: ValueError("b")}
 
-    said = gang._explained(GroupError())
+    said = trainer._explain(GroupError())
     assert said.startswith("training failed once too often (see --max-failures), last on rank 1: Connection")
     assert "\n" not in said
-    other = gang._explained(RuntimeError("The actor died.\npages"))
+    other = trainer._explain(RuntimeError("The actor died.\npages"))
     assert other.startswith("Ray lost a process that training needs: The actor died; checkpoints are kept")
 
 
 def test_what_people_read_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    from pipeline.placement import Offer
+    from pipeline.distributed.placement import ClusterResources
 
-    asked = request(("red", "green", "blue"), Offer((2.0,), (0,), 0), None, None)
-    notice = Notice([Record("red", 8, "train", 640.0, 634.0, 6.0)], 18_000.0)
+    asked = request_ranks(("red", "green", "blue"), ClusterResources((2.0,), (0,), 0), None, None)
+    report = EpochReport([EpochMetrics("red", 8, "train", 640.0, 634.0, 6.0)], 18_000.0)
     with TrainingView("abc", asked, 8, 3) as view:
-        view.show(Board(starts=1, first_epoch=5))
-        view.show(Board(starts=2, first_epoch=7, notices=[notice]))
+        view.show(TrainingStatus(starts=1, first_epoch=5))
+        view.show(TrainingStatus(starts=2, first_epoch=7, reports=[report]))
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "run abc: starting 3 CPU ranks for red | green | blue",

@@ -9,10 +9,12 @@ import pytest
 from conftest import Vaepipe
 from test_pipeline import dvc
 
-from pipeline import layout, modules, params, repair
-from pipeline import workspace as workspaces
-from pipeline.errors import PipelineError
-from pipeline.studies import declared, stages
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import params, repair, stage_modules
+from pipeline.experiment import workspace as workspaces
+from pipeline.studies import dvc_stages
+from pipeline.trials import spec
 
 NO_SCM = "[core]\n    no_scm = true\n"
 
@@ -96,7 +98,7 @@ def test_a_workspace_of_links_is_mended(workspace: Path, vaepipe: Vaepipe) -> No
     (folder / ".gitignore").write_text("/mine")
     assert len(wrong(folder)) == 6
     assert len(wrong(folder)) == 6  # nothing was changed by looking
-    params.change(folder / layout.PARAMS, {"model": {"latent": 7}})
+    params.change(folder / paths.PARAMS, {"model": {"latent": 7}})
     done = vaepipe("init", str(folder))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("mended: ") == 6
@@ -104,7 +106,7 @@ def test_a_workspace_of_links_is_mended(workspace: Path, vaepipe: Vaepipe) -> No
     assert wrong(folder) == []
     assert not (folder / "vae").is_symlink()
     assert not (folder / "pipeline").exists()
-    assert params.read(folder / layout.PARAMS).model.latent == 7
+    assert params.read(folder / paths.PARAMS).model.latent == 7
     assert (folder / ".gitignore").read_text().startswith("/mine\n/modules\n")
     kept = {path.name: path.read_text() for path in (folder / repair.REPLACED).rglob("*") if path.is_file()}
     assert kept["board.py"] == "old"
@@ -113,19 +115,19 @@ def test_a_workspace_of_links_is_mended(workspace: Path, vaepipe: Vaepipe) -> No
 
 
 def test_the_checkout_is_a_workspace_that_needs_no_mending() -> None:
-    assert workspaces.is_workspace(modules.ROOT)
-    assert not [what for what in wrong(modules.ROOT) if "no git repository" not in what]
+    assert workspaces.is_workspace(stage_modules.ROOT)
+    assert not [what for what in wrong(stage_modules.ROOT) if "no git repository" not in what]
 
 
 @pytest.mark.parametrize("text", ["stages: {train: {cmd: python train.py}}\n", "stages: []\n", "- 1\n", ""])
 def test_somebody_else_s_dvc_yaml_is_none_of_ours(workspace: Path, vaepipe: Vaepipe, text: str) -> None:
-    layout.DVC_YAML.write_text(text)
+    paths.DVC_YAML.write_text(text)
     for command in ("init", "demo"):
         done = vaepipe(command, ".")
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
     assert [path.name for path in workspace.iterdir()] == ["dvc.yaml"]
-    assert layout.DVC_YAML.read_text() == text
+    assert paths.DVC_YAML.read_text() == text
 
 
 def test_demo_does_not_run_somebody_s_experiment(workspace: Path) -> None:
@@ -155,9 +157,11 @@ class Dvc:
 
     def __call__(self, arguments: list[str], folder: Path, **variables: str) -> int:
         self.asked += arguments
-        self.declared = stages._stages(stages.FILE)
+        self.declared = dvc_stages._stages(dvc_stages.FILE)
         if self.ends:
-            stages.LOCK.write_text(f"stages: {{{', '.join(f'{name}: {{}}' for name in self.declared)}}}\n")
+            dvc_stages.LOCK.write_text(
+                f"stages: {{{', '.join(f'{name}: {{}}' for name in self.declared)}}}\n"
+            )
         return 0 if self.ends else 1
 
 
@@ -165,23 +169,23 @@ class Dvc:
 def studies(workspace: Path) -> Path:
     """A folder with studies.yaml."""
     shutil.copy(workspaces.template() / "studies.yaml", workspace)
-    layout.STUDIES.mkdir()
+    paths.STUDIES.mkdir()
     return workspace
 
 
 def test_a_study_is_a_stage_once_it_has_run_as_one(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = declared.read()
+    found = spec.read()
     monkeypatch.setattr(workspaces, "run_dvc", failing := Dvc(ends=False))
     with pytest.raises(PipelineError, match="dvc repro failed"):
-        stages.run(["latent"], found)
+        dvc_stages.run(["latent"], found)
     assert failing.asked == ["repro", "studies/dvc.yaml:latent"]
     assert failing.declared == ["latent"]
-    assert not stages.FILE.exists()
+    assert not dvc_stages.FILE.exists()
 
     monkeypatch.setattr(workspaces, "run_dvc", Dvc(ends=True))
-    stages.run(["width", "latent"], found)
-    assert stages._stages(stages.FILE) == ["latent", "width"]  # in the order of studies.yaml
+    dvc_stages.run(["width", "latent"], found)
+    assert dvc_stages._stages(dvc_stages.FILE) == ["latent", "width"]  # in the order of studies.yaml
     monkeypatch.setattr(workspaces, "run_dvc", Dvc(ends=False))
     with pytest.raises(PipelineError, match="dvc repro failed"):
-        stages.run(["latent", "epochs"], found)
-    assert stages._stages(stages.FILE) == ["latent", "width"]
+        dvc_stages.run(["latent", "epochs"], found)
+    assert dvc_stages._stages(dvc_stages.FILE) == ["latent", "width"]

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from pipeline import layout, params, presets, yaml_edit, yamlfile
-from pipeline.errors import PipelineError
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import params, presets, yaml_edit, yaml_file
 
 # Without shrinking, which takes minutes; what fails is printed as it is.
 EXAMPLES = settings(
@@ -34,7 +35,7 @@ def parsed(text: str) -> Any:
 def change(path: Path, text: str, changes: dict[str, dict[str, Any]]) -> str:
     """The text of the file after a change; without its translation of line ends."""
     path.write_bytes(text.encode())
-    yamlfile.change(path, changes)
+    yaml_file.change(path, changes)
     return path.read_bytes().decode()
 
 
@@ -234,7 +235,7 @@ def test_what_cannot_be_changed_safely_is_left_to_its_owner(
     path = tmp_path / "p.yaml"
     path.write_text(text)
     with pytest.raises(PipelineError) as caught:
-        yamlfile.change(path, changes)
+        yaml_file.change(path, changes)
     message = str(caught.value).removeprefix(f"{tmp_path}/")
     [(section, keys)] = changes.items()
     [(key, value)] = keys.items()
@@ -256,9 +257,9 @@ def test_a_link_stays_and_so_does_the_mode(workspace: Path) -> None:
     real = workspace / "real/p.yaml"
     shutil.copy(ROOT / "params.yaml", real)
     real.chmod(0o640)
-    layout.PARAMS.symlink_to(real)
+    paths.PARAMS.symlink_to(real)
     presets.apply("joint")
-    assert layout.PARAMS.is_symlink()
+    assert paths.PARAMS.is_symlink()
     assert params.read(real).model.channels == "joint"
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
     assert [p.name for p in (workspace / "real").iterdir()] == ["p.yaml"]
@@ -267,10 +268,10 @@ def test_a_link_stays_and_so_does_the_mode(workspace: Path) -> None:
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_presets_after_dvc_has_written_the_file_anew(workspace: Path, name: str) -> None:
     shutil.copy(ROOT / "params.yaml", workspace)
-    with modify_yaml(layout.PARAMS) as values:  # as `dvc exp run -S` does
+    with modify_yaml(paths.PARAMS) as values:  # as `dvc exp run -S` does
         values["model"]["hidden"] = [700, 300]
         values["train"]["epochs"] = 3
-    text = layout.PARAMS.read_text()
+    text = paths.PARAMS.read_text()
     assert "  - 700\n" in text
     for each in (name, "sharp", "paper", name):
         presets.apply(each)
@@ -280,7 +281,7 @@ def test_presets_after_dvc_has_written_the_file_anew(workspace: Path, name: str)
             presets.PRESETS[each].model["latent"],
         )
     comments = [line.partition("#")[2] for line in text.splitlines() if "#" in line]
-    after = [line.partition("#")[2] for line in layout.PARAMS.read_text().splitlines() if "#" in line]
+    after = [line.partition("#")[2] for line in paths.PARAMS.read_text().splitlines() if "#" in line]
     assert after == comments
 
 
@@ -301,11 +302,11 @@ def test_dvc_exp_run_and_then_each_preset(workspace: Path, vaepipe: Vaepipe) -> 
     for command in ("git init -q", "dvc init -q", "git add .", "git commit -qm start"):
         run(command)
     run("dvc exp run -q -S train.epochs=7 -S data.source=synthetic")
-    rewritten = layout.PARAMS.read_text()
+    rewritten = paths.PARAMS.read_text()
     assert rewritten != (ROOT / "params.yaml").read_text().replace("epochs: 50", "epochs: 7")
     assert "  - 500\n" in rewritten
     for name, preset in presets.PRESETS.items():
-        layout.PARAMS.write_text(rewritten)
+        paths.PARAMS.write_text(rewritten)
         done = vaepipe("preset", "apply", name)
         assert (done.returncode, done.stderr) == (0, "")
         read = params.read()

@@ -22,7 +22,7 @@ def entropy_floor(images: Tensor) -> float:
 
 
 @dataclass(frozen=True)
-class Principal:
+class PCA:
     """Principal components of images in brightness, x = byte / 255."""
 
     mean_D: Tensor  # float32
@@ -37,7 +37,7 @@ class Principal:
         return (z_NK @ self.axes_DK.T + self.mean_D).clamp(0, 1)
 
 
-def reconstruction_error(found: Principal, images_ND: Tensor) -> float:
+def reconstruction_error(found: PCA, images_ND: Tensor) -> float:
     """Mean squared error a pixel of `found.reconstruct` on uint8 images."""
     squares = (
         (found.reconstruct(b) - b / 255).square().sum(dtype=torch.float64) for b in images_ND.split(BLOCK)
@@ -45,7 +45,7 @@ def reconstruction_error(found: Principal, images_ND: Tensor) -> float:
     return float(sum(squares)) / images_ND.numel()
 
 
-def principal(images_ND: Tensor, latent: int) -> Principal:
+def fit_pca(images_ND: Tensor, latent: int) -> PCA:
     """The first `latent` components (no more than there are pixels) of uint8 images."""
     count, pixels = images_ND.shape
     mean_D = images_ND.sum(0, dtype=torch.int64).double() / (255 * count)
@@ -57,7 +57,7 @@ def principal(images_ND: Tensor, latent: int) -> Principal:
     variances_D, axes_DD = torch.linalg.eigh(covariance_DD.float())
     kept = min(latent, pixels)
     variances_K = variances_D.flip(0)[:kept].double()
-    return Principal(
+    return PCA(
         mean_D.float(),
         axes_DD.flip(1)[:, :kept].contiguous(),
         variances_K,
@@ -66,7 +66,7 @@ def principal(images_ND: Tensor, latent: int) -> Principal:
     )
 
 
-def linear_excess(found: Principal, images_ND: Tensor) -> float:
+def linear_excess(found: PCA, images_ND: Tensor) -> float:
     """Cost over the entropy floor of the best linear-Gaussian model, nats an image, to second order.
 
     Near x, the Bernoulli cross-entropy less its floor is (x - p)^2 / (2 v), with v the pixel's variance; so
@@ -77,7 +77,7 @@ def linear_excess(found: Principal, images_ND: Tensor) -> float:
     return _linear(found, images_ND, signal_K, found.noise)
 
 
-def linear_cost(found: Principal, images_ND: Tensor) -> float:
+def linear_cost(found: PCA, images_ND: Tensor) -> float:
     """Minus the log-density of the best linear-Gaussian model with noise of its own, nats an image.
 
     Probabilistic PCA (Tipping & Bishop 1999), which a linear VAE with as many units reaches (Lucas et al.
@@ -94,7 +94,7 @@ def linear_cost(found: Principal, images_ND: Tensor) -> float:
     return _linear(found, images_ND, (whole_K - noise) / scale, noise / scale) + constant + dequantised
 
 
-def _linear(found: Principal, images_ND: Tensor, signal_K: Tensor, noise: float) -> float:
+def _linear(found: PCA, images_ND: Tensor, signal_K: Tensor, noise: float) -> float:
     """Nats over those of a model that knows each pixel; along an axis the variance is signal + noise."""
     total, along_K = 0.0, torch.zeros_like(signal_K)
     for block in images_ND.split(BLOCK):

@@ -125,7 +125,7 @@ def load(path: Path) -> Classifier:
 
 
 @torch.no_grad()
-def read(model: Classifier, images: Tensor) -> Tensor:
+def predict(model: Classifier, images: Tensor) -> Tensor:
     """The label of each image, (N,) int64. images: (N, C, H, W), uint8 or brightness in [0, 1]."""
     parts = images.split(1000)
     return torch.cat([model(p / 255 if p.dtype == torch.uint8 else p).argmax(1) for p in parts])

@@ -84,7 +84,7 @@ class TrainConfig:
         _require("seed", self.seed, lambda v: v >= 0, "must be 0 or more")
 
     @property
-    def epochs_shape_it(self) -> bool:
+    def schedule_depends_on_epochs(self) -> bool:
         """Whether the first epochs of a longer run would be others than these."""
         return self.decay != "none"
 

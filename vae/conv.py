@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from vae.activation import ACTIVATIONS
 from vae.config import ModelConfig, Sizes
-from vae.linear import StackedConv, StackedLinear, StackedTable
+from vae.layers import StackedConv, StackedLinear, StackedTable
 
 ZERO = "closing"  # of a weight's name: it starts at zero
 

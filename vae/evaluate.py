@@ -15,7 +15,7 @@ ACTIVE = 0.01  # variance of the posterior mean over the set above which a unit 
 
 
 @dataclass(frozen=True)
-class Measures:
+class Evaluation:
     """One model on one set; nats are an image, summed over pixels or units, averaged over the set."""
 
     cost: float  # negative ELBO at one sample of z; reconstruction + kl
@@ -33,7 +33,7 @@ class Measures:
 @torch.no_grad()
 def evaluate(
     model: VAE, components: Sequence[str], images_CND: Tensor, seed: int, labels_N: Tensor | None = None
-) -> list[Measures]:
+) -> list[Evaluation]:
     """Measure each model of a stack on its images, uint8, and, where it is told them, their labels.
 
     The noise is a function of (seed, component), the same at every call.
@@ -56,7 +56,7 @@ def evaluate(
     means_C3, mu_CK, square_CK = means.split([3, latent, latent], dim=1)
     variance_CK = square_CK - mu_CK.square()
     return [
-        Measures(reconstruction + kl, reconstruction, kl, error / pixels, tuple(variance))
+        Evaluation(reconstruction + kl, reconstruction, kl, error / pixels, tuple(variance))
         for (reconstruction, kl, error), variance in zip(means_C3.tolist(), variance_CK.tolist(), strict=True)
     ]
 

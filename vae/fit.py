@@ -20,8 +20,8 @@ from torch import Tensor
 from vae import randomness
 from vae.config import TrainConfig
 from vae.evaluate import evaluate
-from vae.record import Record
-from vae.stack import Stack, State
+from vae.metrics import EpochMetrics
+from vae.stack import Stack, TrainingState
 from vae.step import ALONE, Shard, Step
 
 
@@ -31,8 +31,10 @@ class Epoch:
     only where the models are kept."""
 
     number: int  # from 1
-    records: list[Record]  # a training record a component, then a validation record a component if asked
-    states: Callable[[], list[State]]
+    records: list[
+        EpochMetrics
+    ]  # a training record a component, then a validation record a component if asked
+    states: Callable[[], list[TrainingState]]
 
 
 class CostNotFinite(ArithmeticError):
@@ -51,7 +53,7 @@ class CostNotFinite(ArithmeticError):
 
 def fit(
     images_CND: Tensor,
-    states: Sequence[State],
+    states: Sequence[TrainingState],
     config: TrainConfig,
     *,
     labels_N: Tensor | None = None,
@@ -109,7 +111,7 @@ def fit(
                 measures = evaluate(stack.model, components, validation, config.seed, validation_labels)
                 means.append(("validation", [(m.reconstruction, m.kl) for m in measures]))
             records = [
-                Record(component, epoch, split, reconstruction + kl, reconstruction, kl)
+                EpochMetrics(component, epoch, split, reconstruction + kl, reconstruction, kl)
                 for split, of_models in means
                 for component, (reconstruction, kl) in zip(components, of_models, strict=True)
             ]
@@ -123,7 +125,7 @@ def _on(tensor: Tensor | None, device: torch.device) -> Tensor | None:
     return None if tensor is None else tensor.to(device)
 
 
-def _check_finite(records: list[Record]) -> None:
+def _check_finite(records: list[EpochMetrics]) -> None:
     for record in records:
         if not math.isfinite(record.cost):
             raise CostNotFinite(record.component, record.epoch, record.cost)

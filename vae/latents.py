@@ -12,7 +12,7 @@ BATCH = 1000  # pictures decoded at a time
 REACH = 3.0  # standard deviations of the prior that a traversal goes to each side
 
 
-def prior(model: VAE, component: str, count: int, seed: int) -> Tensor:
+def sample_prior(model: VAE, component: str, count: int, seed: int) -> Tensor:
     """Draws of z, (count, K), a function of (seed, component)."""
     draw = randomness.generator(seed, component, "samples")
     return torch.from_numpy(draw.standard_normal((count, model.mu.weight.shape[-1]), "float32"))

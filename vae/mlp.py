@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from vae.activation import ACTIVATIONS
 from vae.config import ModelConfig, Sizes
-from vae.linear import StackedLinear, StackedTable
+from vae.layers import StackedLinear, StackedTable
 
 
 class Encoder(nn.Module):

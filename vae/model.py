@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from vae import conv, mlp, randomness
 from vae.config import Architecture, ModelConfig, Sizes
+from vae.layers import StackedLinear
 from vae.likelihood import LIKELIHOODS, PixelLikelihood
-from vae.linear import StackedLinear
 
 ARCHITECTURES: dict[Architecture, Any] = {"mlp": mlp, "conv": conv}
 

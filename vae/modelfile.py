@@ -14,18 +14,18 @@ from torch import Tensor
 
 from vae import tensorfile
 from vae.config import ModelConfig, Sizes
+from vae.metrics import EpochMetrics
 from vae.model import VAE
-from vae.record import Record
-from vae.stack import State
+from vae.stack import TrainingState
 from vae.tensorfile import ModelFileError
 
 
-def save_model(path: Path, state: State) -> None:
+def save_model(path: Path, state: TrainingState) -> None:
     """Write one component's weights and shape. Equal states give equal bytes."""
     tensorfile.write(path, _describe(state), state.weights)
 
 
-def save_checkpoint(path: Path, state: State) -> None:
+def save_checkpoint(path: Path, state: TrainingState) -> None:
     """Write all that `fit` needs to go on. Equal states give equal bytes."""
     about = _describe(state) | {"steps": state.steps, "history": [asdict(r) for r in state.history]}
     groups = {"weight": state.weights, "first": state.first_moments, "second": state.second_moments}
@@ -33,13 +33,13 @@ def save_checkpoint(path: Path, state: State) -> None:
     tensorfile.write(path, about, tensors)
 
 
-def load_model(path: Path) -> State:
+def load_model(path: Path) -> TrainingState:
     """A state without moments or history: enough to evaluate, not to go on."""
     about, tensors = tensorfile.read(path)
     return _state(path, about, tensors, {}, {})
 
 
-def load_checkpoint(path: Path) -> State:
+def load_checkpoint(path: Path) -> TrainingState:
     """The state that `save_checkpoint` wrote, to the bit."""
     about, tensors = tensorfile.read(path)
 
@@ -48,11 +48,11 @@ def load_checkpoint(path: Path) -> State:
 
     state = _state(path, about, group("weight/"), group("first/"), group("second/"))
     state.steps = about["steps"]
-    state.history = [Record(**record) for record in about["history"]]
+    state.history = [EpochMetrics(**record) for record in about["history"]]
     return state
 
 
-def _describe(state: State) -> dict[str, Any]:
+def _describe(state: TrainingState) -> dict[str, Any]:
     return {
         "component": state.component,
         "sizes": asdict(state.sizes),
@@ -67,12 +67,12 @@ def _state(
     weights: dict[str, Tensor],
     first: dict[str, Tensor],
     second: dict[str, Tensor],
-) -> State:
+) -> TrainingState:
     try:
         model = about["model"]
         config = ModelConfig(**{**model, "hidden": tuple(model["hidden"])})
         sizes = Sizes(tuple(about["sizes"]["image"]), about["sizes"]["classes"])
-        state = State(about["component"], sizes, config, weights, first, second)
+        state = TrainingState(about["component"], sizes, config, weights, first, second)
         state.epoch = about["epoch"]
         with torch.device("meta"):
             model = VAE(1, sizes, config)

@@ -9,7 +9,7 @@ from torch import Tensor
 from vae.model import VAE
 
 
-class Terms(NamedTuple):
+class ElboTerms(NamedTuple):
     """The two terms, (C, B), nats an image, whose sum is the cost; and the posterior means they came from."""
 
     reconstruction: Tensor  # -log p(x|z), summed over pixels, averaged over the samples z of q(z|x)
@@ -22,11 +22,13 @@ def gaussian_kl(mu_CBK: Tensor, logvar_CBK: Tensor) -> Tensor:
     return 0.5 * (mu_CBK.square() + logvar_CBK.exp() - 1 - logvar_CBK).sum(-1)
 
 
-def negative_elbo(model: VAE, x_CBD: Tensor, noise_CBLK: Tensor, labels_CB: Tensor | None = None) -> Terms:
+def negative_elbo(
+    model: VAE, x_CBD: Tensor, noise_CBLK: Tensor, labels_CB: Tensor | None = None
+) -> ElboTerms:
     """The estimate at L samples z = mu + sigma * noise, of brightness in [0, 1] and standard normal noise."""
     mu, logvar = model.encode(x_CBD, labels_CB)
     z_CBLK = mu.unsqueeze(2) + torch.exp(0.5 * logvar).unsqueeze(2) * noise_CBLK
-    return Terms(-_log_likelihood(model, x_CBD, z_CBLK, labels_CB).mean(2), gaussian_kl(mu, logvar), mu)
+    return ElboTerms(-_log_likelihood(model, x_CBD, z_CBLK, labels_CB).mean(2), gaussian_kl(mu, logvar), mu)
 
 
 def log_weights(model: VAE, x_CBD: Tensor, noise_CBLK: Tensor, labels_CB: Tensor | None = None) -> Tensor:

@@ -24,7 +24,7 @@ from vae import arrays, latents
 from vae.arrays import Array, Labels
 from vae.evaluate import BATCH
 from vae.modelfile import load_model
-from vae.stack import State, assemble
+from vae.stack import TrainingState, assemble
 from vae.tensorfile import ModelFileError
 
 SEPARATE, JOINT = ("red", "green", "blue"), ("rgb",)
@@ -60,7 +60,7 @@ def load(folder: str | Path, device: str | torch.device | None = None) -> "Autoe
 class Autoencoder:
     """Trained models of all three colour channels, as one map between images and latents (see the module)."""
 
-    def __init__(self, states: Sequence[State], device: torch.device, fingerprint: str) -> None:
+    def __init__(self, states: Sequence[TrainingState], device: torch.device, fingerprint: str) -> None:
         """The components' states, alike in size and settings; `load` makes one from files."""
         # Alone, not as a stack: so their numbers are those of `merge`, to the bit on the same machine.
         self._models = {state.component: assemble([state], device).eval() for state in states}
@@ -73,10 +73,10 @@ class Autoencoder:
         self.classes = states[0].sizes.classes  # of a conditional model; 0: it takes no labels
 
     def __repr__(self) -> str:
-        told = f", classes={self.classes}" if self.classes else ""
+        labels_N = f", classes={self.classes}" if self.classes else ""
         return (
             f"Autoencoder({'+'.join(self.components)}, image_shape={self.image_shape}, latent={self.latent}"
-            f"{told}, device={str(self.device)!r})"
+            f"{labels_N}, device={str(self.device)!r})"
         )
 
     @cached_property
@@ -91,8 +91,8 @@ class Autoencoder:
             ValueError: images or labels of another shape, kind or range than they should be.
         """
         arrays.check_images(images, self.image_shape)
-        told = self._told(labels, len(images))
-        return self._batches(images, told, self._encoded, (self.latent,))
+        labels_N = self._condition_labels(labels, len(images))
+        return self._batches(images, labels_N, self._encoded, (self.latent,))
 
     def decode(self, z: Array, labels: Labels | None = None) -> Array:
         """E[x|z], brightness in [0, 1], (N, 3, H, W) float32.
@@ -101,14 +101,14 @@ class Autoencoder:
             ValueError: z is not (N, K), floating-point and finite; or the labels are not what they should be.
         """
         arrays.check_latents(z, self.latent)
-        return self._batches(z, self._told(labels, len(z)), self._decoded, self.image_shape)
+        return self._batches(z, self._condition_labels(labels, len(z)), self._decoded, self.image_shape)
 
     def reconstruct(self, images: Array, labels: Labels | None = None) -> Array:
         """`decode` of `encode`, as `merge` measures it. Raises as they do."""
         arrays.check_images(images, self.image_shape)
-        told = self._told(labels, len(images))
+        labels_N = self._condition_labels(labels, len(images))
         return self._batches(
-            images, told, lambda x, y: self._decoded(self._encoded(x, y), y), self.image_shape
+            images, labels_N, lambda x, y: self._decoded(self._encoded(x, y), y), self.image_shape
         )
 
     def sample(self, n: int, seed: int = 0, labels: Labels | None = None) -> Tensor:
@@ -121,7 +121,7 @@ class Autoencoder:
         """
         if n < 1:
             raise ValueError(f"n is {n}, but must be at least 1")
-        drawn = [latents.prior(model, name, n, seed) for name, model in self._models.items()]
+        drawn = [latents.sample_prior(model, name, n, seed) for name, model in self._models.items()]
         return self.decode(torch.cat(drawn, dim=1), labels)
 
     def interpolate(self, a: Array, b: Array, steps: int = 9, label: int | None = None) -> Array:
@@ -146,8 +146,8 @@ class Autoencoder:
         x = x / 255 if x.dtype == torch.uint8 else x
         # A component's image is a row of its channels, one after another.
         rows = x.reshape(len(x), len(self._models), -1)
-        told = None if labels is None else labels[None]
-        means = [m.encode(rows[None, :, c], told)[0][0] for c, m in enumerate(self._models.values())]
+        labels_N = None if labels is None else labels[None]
+        means = [m.encode(rows[None, :, c], labels_N)[0][0] for c, m in enumerate(self._models.values())]
         return torch.cat(means, dim=1)
 
     def _decoded(self, z: Tensor, labels: Tensor | None) -> Tensor:
@@ -155,7 +155,7 @@ class Autoencoder:
         images = [latents.decode(model, part, labels) for model, part in parts]
         return torch.cat(images, dim=1).reshape(len(z), *self.image_shape)
 
-    def _told(self, labels: Labels | None, count: int) -> Tensor | None:
+    def _condition_labels(self, labels: Labels | None, count: int) -> Tensor | None:
         found = arrays.labels(labels, count, self.classes)
         return None if found is None else found.to(self.device)
 
@@ -172,8 +172,8 @@ class Autoencoder:
         found = torch.empty((len(given), *shape), device=home)
         for start in range(0, len(given), self.batch):
             rows = slice(start, start + self.batch)
-            told = None if labels is None else labels[rows]
-            found[rows] = function(arrays.tensor(given[rows], self.device), told)
+            labels_N = None if labels is None else labels[rows]
+            found[rows] = function(arrays.tensor(given[rows], self.device), labels_N)
         return arrays.like(given, found)
 
 

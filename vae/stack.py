@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from vae.config import ModelConfig, Sizes
+from vae.metrics import EpochMetrics
 from vae.model import MEAN, VAE, initial_weights
-from vae.record import Record
 
 
 @dataclass
-class State:
+class TrainingState:
     """One model in the middle of its training. Tensors are on the host, without the stack's axis."""
 
     component: str
@@ -29,20 +29,22 @@ class State:
     second_moments: dict[str, Tensor]  # Adam's running mean of its square
     steps: int = 0  # optimiser steps so far
     epoch: int = 0  # epochs finished
-    history: list[Record] = field(default_factory=list)
+    history: list[EpochMetrics] = field(default_factory=list)
 
 
-def initial_state(component: str, images_ND: Tensor, sizes: Sizes, config: ModelConfig, seed: int) -> State:
+def initial_state(
+    component: str, images_ND: Tensor, sizes: Sizes, config: ModelConfig, seed: int
+) -> TrainingState:
     """A model before its first step. images_ND: uint8, all the training images that it will see."""
     weights = initial_weights(component, images_ND, sizes, config, seed)
     first, second = ({n: torch.zeros_like(w) for n, w in weights.items() if n != MEAN} for _ in range(2))
-    return State(component, sizes, config, weights, first, second)
+    return TrainingState(component, sizes, config, weights, first, second)
 
 
 class Stack:
     """C models on a device, with Adam's moments. Adam is elementwise: no model sees another."""
 
-    def __init__(self, states: Sequence[State], device: torch.device) -> None:
+    def __init__(self, states: Sequence[TrainingState], device: torch.device) -> None:
         """Copies of the states, which must be of one shape and after the same step."""
         self._states = list(states)
         self.sizes, self.latent = states[0].sizes, states[0].config.latent
@@ -80,7 +82,7 @@ class Stack:
         """Everything that `step` changes."""
         return [*self.parameters, *self._first, *self._second, *self._steps]
 
-    def states(self, epoch: int, histories: Sequence[list[Record]]) -> list[State]:
+    def states(self, epoch: int, histories: Sequence[list[EpochMetrics]]) -> list[TrainingState]:
         """The models as states of their own, copied to the host."""
 
         def of(c: int, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -101,7 +103,7 @@ class Stack:
         ]
 
 
-def assemble(states: Sequence[State], device: torch.device) -> VAE:
+def assemble(states: Sequence[TrainingState], device: torch.device) -> VAE:
     """One stack on the device that holds a copy of each state's weights. All must be of one shape."""
     first = states[0]
     for state in states:

@@ -1,1 +1,6 @@
-"""The cluster: its files checked, and `ray up` and `ray down` done right."""
+"""Clusters started by `ray up`: their files checked, started, watched and taken down.
+
+Knows cluster.yaml and SSH; trains nothing.
+
+May import: common.
+"""

@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.errors import PipelineError
+from pipeline.common.errors import PipelineError
 
 LEFT_OPEN = re.compile(r"YOUR-[A-Z-]+")  # what a file that is handed out leaves to its user
 

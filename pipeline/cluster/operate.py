@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.cluster import check, nodes
 from pipeline.cluster.description import Description
 from pipeline.cluster.nodes import Node
-from pipeline.errors import PipelineError
+from pipeline.common.errors import PipelineError
 
 POLL_SECONDS = 3
 KEY = "~/ray_bootstrap_key.pem"  # where Ray leaves the key on the head

@@ -10,9 +10,9 @@ from typing import Literal
 
 from rich.filesize import decimal
 
+from pipeline.distributed.ray_folder import REMEDY
 from pipeline.doctor.needs import CHANNELS, RAY_SHARE, Experiment
-from pipeline.doctor.speed import Gpu, Result
-from pipeline.ray_folder import REMEDY
+from pipeline.doctor.speed import Gpu, SpeedResult
 from vae.config import TrainConfig
 
 Status = Literal["ok", "warning", "problem"]
@@ -104,7 +104,7 @@ def parameters(error: str, experiment: Experiment, train: TrainConfig) -> Findin
 
 def source(name: str, answers: Sequence[Answer]) -> Finding:
     """The source's files. No answers: a source without files of its own."""
-    from pipeline.data.official import ways_out
+    from pipeline.data.svhn.official_files import ways_out
 
     troubles: dict[str, list[str]] = {}  # names of files by what is wrong
     for answer in answers:
@@ -206,7 +206,7 @@ def disk(free: int, parts: Mapping[str, int], there: int, cache: str) -> Finding
     return Finding("ok", "disk", found)
 
 
-def training_time(results: Sequence[Result], error: str, train: TrainConfig, images: int) -> Finding:
+def training_time(results: Sequence[SpeedResult], error: str, train: TrainConfig, images: int) -> Finding:
     """From what the ranks reached side by side for two seconds to a whole training of `images` images."""
     what = "training time"
     if error:

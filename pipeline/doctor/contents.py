@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import guard, modules, params, places, repair
-from pipeline.data import folder
+from pipeline.common.errors import PipelineError
+from pipeline.data.own import folder
 from pipeline.doctor.checks import Finding
-from pipeline.errors import PipelineError
-from pipeline.repair import Fault
+from pipeline.experiment import guard, params, places, repair, stage_modules
+from pipeline.experiment.repair import Fault
 
 
 def examine(source: str | None) -> list[Finding]:
@@ -27,11 +27,14 @@ def _code() -> list[Finding]:
     """In a checkout: whether its code is what runs."""
     if not repair.is_checkout(Path()):
         return []
-    if Path.cwd().resolve() == modules.ROOT:
+    if Path.cwd().resolve() == stage_modules.ROOT:
         return [Finding("ok", "code", "this checkout's")]
     return [
         Finding(
-            "warning", "code", f"{modules.ROOT} runs, not this checkout", "`pip install -e .` changes that"
+            "warning",
+            "code",
+            f"{stage_modules.ROOT} runs, not this checkout",
+            "`pip install -e .` changes that",
         )
     ]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 import pipeline
-from pipeline import layout
-from pipeline.doctor.speed import Job, Result
+from pipeline.common import paths
+from pipeline.doctor.speed import SpeedResult, SpeedTest
 
 HOME = Path(str(pipeline.__file__)).resolve().parents[1]  # the checkout, or site-packages
 MEASURE_SECONDS = 120.0  # for the measurement, torch's import included, which a cold disk makes slow
@@ -63,8 +63,8 @@ def python_wanted() -> str:
 
 def default_params() -> Path:
     """The parameters that `vaepipe init` starts a workspace with."""
-    packed = HOME / "pipeline/template" / layout.PARAMS
-    return packed if packed.exists() else HOME / layout.PARAMS
+    packed = HOME / "pipeline/template" / paths.PARAMS
+    return packed if packed.exists() else HOME / paths.PARAMS
 
 
 def command_folder() -> str | None:
@@ -134,10 +134,10 @@ def _nearest(path: Path) -> Path:
     return next(each for each in (path, *path.parents) if os.path.exists(each))  # noqa: PTH110
 
 
-def occupied(paths: Iterable[Path]) -> int:
+def occupied(places: Iterable[Path]) -> int:
     """Bytes of the files at and below the paths."""
     total = 0
-    for file in (file for path in paths for file in files(path)):
+    for file in (file for place in places for file in files(place)):
         # One that is gone meanwhile, or a link to nowhere.
         with suppress(OSError):
             total += file.stat().st_size
@@ -152,7 +152,7 @@ def files(path: Path) -> Iterator[Path]:
     yield from islice(below, MOST_FILES)
 
 
-def measure(job: Job, ranks: int) -> tuple[list[Result], str]:
+def measure(job: SpeedTest, ranks: int) -> tuple[list[SpeedResult], str]:
     """The engine in so many processes side by side; or why it does not run."""
     environment = os.environ | {
         # The package that runs here, wherever Python would look first.
@@ -161,7 +161,7 @@ def measure(job: Job, ranks: int) -> tuple[list[Result], str]:
     processes: list[subprocess.Popen[str]] = []
     try:
         for rank in range(ranks):
-            part = TypeAdapter(Job).dump_json(replace(job, first=rank == 0)).decode()
+            part = TypeAdapter(SpeedTest).dump_json(replace(job, first=rank == 0)).decode()
             pipe = subprocess.PIPE
             processes.append(
                 subprocess.Popen([*ENGINE, part], stdout=pipe, stderr=pipe, text=True, env=environment)
@@ -171,7 +171,7 @@ def measure(job: Job, ranks: int) -> tuple[list[Result], str]:
             out, trouble = process.communicate(timeout=MEASURE_SECONDS)
             if process.returncode:
                 return [], (trouble.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
-            results.append(TypeAdapter(Result).validate_json(out))
+            results.append(TypeAdapter(SpeedResult).validate_json(out))
         return results, ""
     except subprocess.TimeoutExpired:
         return [], f"an epoch of noise did not end within {MEASURE_SECONDS:.0f} s"

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline import layout
+from pipeline.common import paths
 from vae.config import ModelConfig, Sizes
 
-CHANNELS = len(layout.COLOURS)
+CHANNELS = len(paths.COLOURS)
 SIDE = 32  # pixels, of SVHN's crops and of generated ones
 NUMBER = 4  # bytes of a float32
 COPIES = 3  # of each weight in a checkpoint: itself and Adam's two moments
@@ -41,7 +41,7 @@ class Experiment:
 
     def sizes(self, model: ModelConfig) -> Sizes:
         """Of each component's model; classes are taken to be the ten digits."""
-        channels = len(layout.colours(layout.components(model.channels)[0]))
+        channels = len(paths.colours(paths.components(model.channels)[0]))
         return Sizes((channels, self.side, self.side), 10 if model.conditional else 0)
 
     @property
@@ -78,7 +78,7 @@ def parameters(model: ModelConfig, sizes: Sizes) -> int:
 
 
 def _all_parameters(size: Experiment, model: ModelConfig) -> int:
-    return parameters(model, size.sizes(model)) * len(layout.components(model.channels))
+    return parameters(model, size.sizes(model)) * len(paths.components(model.channels))
 
 
 def disk(size: Experiment, model: ModelConfig) -> dict[str, int]:
@@ -97,6 +97,6 @@ def disk(size: Experiment, model: ModelConfig) -> dict[str, int]:
 
 def memory(size: Experiment, model: ModelConfig) -> int:
     """Bytes of a training on the CPU: the images in the driver and in the object store, and the ranks."""
-    ranks = len(layout.components(model.channels)) * RANK_MEMORY
+    ranks = len(paths.components(model.channels)) * RANK_MEMORY
     ranks += 2 * _all_parameters(size, model) * NUMBER * COPIES
     return BASE_MEMORY + ranks + 2 * size.training_bytes

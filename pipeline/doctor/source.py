@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipeline import layout
-from pipeline.data.folder import local
-from pipeline.data.official import files_of
+from pipeline.common import paths
+from pipeline.data.own.folder import local
+from pipeline.data.svhn.official_files import files_of
 from pipeline.doctor import machine, needs
 from pipeline.doctor.checks import Answer
-from pipeline.params import SYNTHETIC, Params
+from pipeline.experiment.params import SYNTHETIC, Params
 
 ANSWER_SECONDS = 5.0  # for a web server to answer
 NO_HEAD = {405, 501}  # of a server that answers, but knows no HEAD
@@ -22,7 +22,7 @@ BYTES_AN_IMAGE = 2_485  # of a .mat file, in SVHN and in what the generator draw
 def look_for(params: Params) -> list[Answer]:
     """The source's files, as far as they can be known without reading them."""
     source = params.data.source
-    splits = layout.SPLITS if params.data.extra else layout.SPLITS[:2]
+    splits = paths.SPLITS if params.data.extra else paths.SPLITS[:2]
     place, known = files_of(params.data.format)
     expected = {place(split).name: known[split].size for split in splits}
     names = list(expected)
@@ -42,7 +42,7 @@ def look_for(params: Params) -> list[Answer]:
 
 
 def _on_a_server(source: str, expected: Mapping[str, int]) -> list[Answer]:
-    kept = [name for name in expected if _size_of(layout.downloads() / name) == expected[name]]
+    kept = [name for name in expected if _size_of(paths.downloads() / name) == expected[name]]
     urls = [f"{source.rstrip('/')}/{name}" for name in expected if name not in kept]
     asked = _ask(urls) if urls else []
     here = [Answer(f"{name} (downloaded)", expected[name]) for name in kept]
@@ -64,7 +64,7 @@ def _size_of(path: Path) -> int | None:
 def size(params: Params, answers: Sequence[Answer]) -> needs.Experiment:
     """How large the experiment is: as the source tells, else as SVHN is."""
     data = params.data
-    splits = layout.SPLITS if data.extra else layout.SPLITS[:2]
+    splits = paths.SPLITS if data.extra else paths.SPLITS[:2]
     _, known = files_of(data.format)
     official = {split: known[split].images for split in splits}
     side = (data.size or needs.SIDE) if data.format == "full" else needs.SIDE
@@ -79,8 +79,8 @@ def size(params: Params, answers: Sequence[Answer]) -> needs.Experiment:
     if data.format == "full":
         # How many digits an archive holds is known once it is read.
         return needs.Experiment(official, side, raw, data.validation, guessed=True)
-    if any(answer.name == layout.raw("train").name for answer in answers):
-        counted = {split: _images_in(path / layout.raw(split).name) for split in splits}
+    if any(answer.name == paths.raw("train").name for answer in answers):
+        counted = {split: _images_in(path / paths.raw(split).name) for split in splits}
         images = {split: counted[split] or official[split] for split in splits}
         return needs.Experiment(images, side, raw, data.validation, guessed=not all(counted.values()))
     side, pictures = data.size or needs.SIDE, _files_below(path)

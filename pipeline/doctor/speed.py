@@ -14,7 +14,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from pipeline import layout, placement
+from pipeline.common import paths
+from pipeline.distributed import placement
 from vae.config import ModelConfig, Sizes, TrainConfig
 
 # Enough epochs that the clock ends the measurement.
@@ -22,7 +23,7 @@ ENDLESS = 100_000
 
 
 @dataclass(frozen=True)
-class Job:
+class SpeedTest:
     """What one process measures."""
 
     model: ModelConfig
@@ -39,14 +40,14 @@ class Gpu:
 
 
 @dataclass(frozen=True)
-class Result:
+class SpeedResult:
     device: Literal["cpu", "cuda"]
     stack: int  # models that were stepped together
     images_per_second: float  # of each of them; 0: not measured
     gpus: tuple[Gpu, ...]
 
 
-def measure(job: Job) -> Result:
+def measure(job: SpeedTest) -> SpeedResult:
     """Fit random pixels for so many seconds, after a first epoch that does not count."""
     import torch
 
@@ -54,14 +55,14 @@ def measure(job: Job) -> Result:
     found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     gpus = tuple(Gpu(each.name, each.total_memory) for each in found)
     if not gpus:
-        return Result("cpu", 1, _rate(job, 1, "cpu"), gpus)
-    components = layout.components(job.model.channels)
+        return SpeedResult("cpu", 1, _rate(job, 1, "cpu"), gpus)
+    components = paths.components(job.model.channels)
     ranks = min(len(components), len(gpus))
-    stack = max(len(share.components) for share in placement.plan(components, ranks).shares)
-    return Result("cuda", stack, _rate(job, stack, "cuda") if job.first else 0.0, gpus)
+    stack = max(len(share.components) for share in placement.plan(components, ranks).assignments)
+    return SpeedResult("cuda", stack, _rate(job, stack, "cuda") if job.first else 0.0, gpus)
 
 
-def _rate(job: Job, stack: int, device: Literal["cpu", "cuda"]) -> float:
+def _rate(job: SpeedTest, stack: int, device: Literal["cpu", "cuda"]) -> float:
     import torch
 
     from vae.fit import fit
@@ -90,4 +91,8 @@ def _rate(job: Job, stack: int, device: Literal["cpu", "cuda"]) -> float:
 
 
 if __name__ == "__main__":
-    print(TypeAdapter(Result).dump_json(measure(TypeAdapter(Job).validate_json(sys.argv[1]))).decode())
+    print(
+        TypeAdapter(SpeedResult)
+        .dump_json(measure(TypeAdapter(SpeedTest).validate_json(sys.argv[1])))
+        .decode()
+    )

@@ -1,1 +1,6 @@
-"""The report: one self-contained page. `page` says what is on it, `figures` draws, the template lays out."""
+"""Self-contained HTML pages, and the figures on them.
+
+Knows words, tables, plots and templates; equal input gives equal bytes.
+
+May import: common, data, experiment, vae.
+"""

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from vae.record import Record
+from vae.metrics import EpochMetrics
 
 COLORS = {"red": "#d1493f", "green": "#3f9a5a", "blue": "#3f72d1", "rgb": "#8a63c7"}
 GREY = "#777777"  # seen on white and on black
@@ -93,7 +93,7 @@ def grid(tiles: np.ndarray, scale: int) -> str:
     return data_uri("image/png", png(sheet(tiles, scale)))
 
 
-def curves(history: Sequence[Record], component: str) -> str:
+def curves(history: Sequence[EpochMetrics], component: str) -> str:
     """An SVG: the cost of a component's training and validation images by epoch."""
     with _plot(component) as (axis, color, svg):
         for split, line in (("train", "-"), ("validation", "--")):

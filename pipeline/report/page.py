@@ -7,14 +7,14 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from pipeline import files, layout
-from pipeline.data.official import is_official
-from pipeline.params import Params
-from pipeline.presets import PRESETS
-from pipeline.report import figures, words
-from pipeline.report.measures import table
-from pipeline.store import Provenance
-from vae.record import Record
+from pipeline.common import files, paths
+from pipeline.data.store import Provenance
+from pipeline.data.svhn.official_files import is_official
+from pipeline.experiment.params import Params
+from pipeline.experiment.presets import PRESETS
+from pipeline.report import figures, sentences
+from pipeline.report.table import table
+from vae.metrics import EpochMetrics
 
 BAND = 8  # pictures in a row, at most; a phone has room for one such row, a wider screen for two side by side
 ROOM = 512  # pixels that a row has room for
@@ -46,7 +46,7 @@ class Content:
 
     params: Params
     metrics: dict[str, dict[str, float]]  # by component and rgb; as in metrics/test.json
-    history: list[Record]
+    history: list[EpochMetrics]
     provenance: dict[str, tuple[int, Provenance | None]]  # images and file of each split
     originals: np.ndarray  # (N, 3, H, W) uint8
     reconstructions: np.ndarray  # (N, 3, H, W) uint8
@@ -67,30 +67,30 @@ def write(path: Path, content: Content) -> None:
         lstrip_blocks=True,
     )
     params, metrics = content.params, content.metrics
-    noun = words.noun(content.conditional.classes if content.conditional else [])
+    noun = sentences.noun(content.conditional.classes if content.conditional else [])
     values = content.originals[0].size
-    page = environment.get_template("template.html").render(
+    page = environment.get_template("page.html").render(
         params=asdict(params),
         house_numbers=all(
-            source is None or source.name in (layout.raw(split).name, layout.archive(split).name)
+            source is None or source.name in (paths.raw(split).name, paths.archive(split).name)
             for split, (_, source) in content.provenance.items()
         ),
-        about=words.about(params.model, noun),
-        facts=words.facts(params, metrics, noun),
-        sentences=words.sentences(params, metrics, values),
+        about=sentences.about(params.model, noun),
+        facts=sentences.facts(params, metrics, noun),
+        sentences=sentences.sentences(params, metrics, values),
         count=len(content.originals),
         bands=_bands(content.originals, content.reconstructions, content.pca),
         table=table(
             metrics,
             params.model.latent,
-            {name: values // (1 if name == layout.JOINT else 3) for name in metrics},
+            {name: values // (1 if name == paths.JOINT else 3) for name in metrics},
         ),
         samples=_samples(content.samples),
         conditional=content.conditional and _conditional(content.conditional),
         noun=noun,
-        percent=words.percent,
-        verdict=words.verdict(metrics[layout.JOINT], noun),
-        judged=metrics[layout.JOINT],
+        percent=sentences.percent,
+        verdict=sentences.verdict(metrics[paths.JOINT], noun),
+        judged=metrics[paths.JOINT],
         traversals=[
             (name, [f"unit {unit}" for unit in units.shown], _traversals(units))
             for name, units in content.units.items()
@@ -100,7 +100,7 @@ def write(path: Path, content: Content) -> None:
             (name, figures.activity(units.variance, name, ACTIVE)) for name, units in content.units.items()
         ],
         curves=[
-            (name, figures.curves(content.history, name)) for name in layout.components(params.model.channels)
+            (name, figures.curves(content.history, name)) for name in paths.components(params.model.channels)
         ],
         preview=_preview(content.originals),
         preview_labels=content.labels[: _columns(content.originals.shape[-1], PREVIEW, 2 * ROOM)],
@@ -110,11 +110,11 @@ def write(path: Path, content: Content) -> None:
     files.write_text(path, page)
 
 
-def read_history(path: Path) -> list[Record]:
+def read_history(path: Path) -> list[EpochMetrics]:
     """The rows of plots/training.csv."""
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            Record(
+            EpochMetrics(
                 row["component"],
                 int(row["epoch"]),
                 row["split"],

@@ -1,1 +1,6 @@
-"""One module a stage: `run(...)` does the work on the paths of `layout`; only `cli` calls it."""
+"""The stages of dvc.yaml, a module each: `run(...)` reads and writes the paths that dvc.yaml names.
+
+Knows the order of work within one stage. No stage imports another.
+
+May import: common, data, distributed, evaluation, experiment, report, runs, vae.
+"""

@@ -3,11 +3,12 @@
 Own images, (N, 3, H, W), arrive in that layout already.
 """
 
-from pipeline import files, layout, store
-from pipeline.data import matfile, photos
-from pipeline.data.photos import Cut
-from pipeline.params import Neighbours
-from pipeline.progress import bar
+from pipeline.common import files, paths
+from pipeline.common.progress import bar
+from pipeline.data import store
+from pipeline.data.svhn import full_numbers, matfile
+from pipeline.data.svhn.full_numbers import CropConfig
+from pipeline.experiment.params import Neighbours
 
 
 def run(size: int | None, margin: float, neighbours: Neighbours) -> None:
@@ -18,20 +19,20 @@ def run(size: int | None, margin: float, neighbours: Neighbours) -> None:
     Raises:
         PipelineError: a file is absent, damaged, or of another layout.
     """
-    cut = Cut(size, margin, neighbours)
-    with store.create(layout.IMAGES) as file:
-        if layout.OWN.exists():
+    cut = CropConfig(size, margin, neighbours)
+    with store.create(paths.IMAGES) as file:
+        if paths.OWN_IMAGES.exists():
             _copy(file)
             return
-        for split in layout.SPLITS:
-            if layout.archive(split).exists():
-                photos.write(file, split, layout.archive(split), cut)
-            elif layout.raw(split).exists() or split != "extra":
+        for split in paths.SPLITS:
+            if paths.archive(split).exists():
+                full_numbers.write(file, split, paths.archive(split), cut)
+            elif paths.raw(split).exists() or split != "extra":
                 _convert(file, split)
 
 
 def _copy(file: store.Writer) -> None:
-    with store.read(layout.OWN, dimensions=4) as splits:
+    with store.read(paths.OWN_IMAGES, dimensions=4) as splits:
         for name, split in splits.items():
             dataset = file.create(name, split.shape, split.labels, split.provenance, split.classes)
             with bar(f"convert {name}", split.shape[0], "images") as advance:
@@ -41,7 +42,7 @@ def _copy(file: store.Writer) -> None:
 
 
 def _convert(file: store.Writer, split: str) -> None:
-    path = layout.raw(split)
+    path = paths.raw(split)
     images, labels = matfile.read(path)
     provenance = store.Provenance(path.name, path.stat().st_size, files.md5(path))
     dataset = file.create(split, images.shape, labels, provenance)

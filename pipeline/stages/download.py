@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import files, layout, places
-from pipeline.data import folder, matfile, npzfile, official, pictures, streets, synthetic, transfer
-from pipeline.data.official import OfficialFile
-from pipeline.errors import PipelineError, shown
-from pipeline.params import SYNTHETIC, Format, SyntheticConfig
-from pipeline.progress import bar, console
+from pipeline.common import files, paths
+from pipeline.common.errors import PipelineError, printable
+from pipeline.common.progress import bar, console
+from pipeline.data.own import folder, npz, pictures
+from pipeline.data.svhn import fetch, matfile, official_files
+from pipeline.data.svhn.official_files import OfficialFile
+from pipeline.data.synthetic import crops, photos
+from pipeline.experiment import places
+from pipeline.experiment.params import SYNTHETIC, Format, SyntheticConfig
 
 SVHN_SIZE = 32  # pixels a side of its cropped digits
 NAMED = 3  # files that a notice names
@@ -16,7 +19,7 @@ SOURCES = "a URL, a folder that holds pictures or SVHN's files, an .npz file, or
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DownloadConfig:
     """Which images, and of a user's own what is made of them (see `params.DataConfig`)."""
 
     source: str
@@ -26,7 +29,7 @@ class Wanted:
     test: float = 0.0
 
 
-def run(data: Wanted, generated: SyntheticConfig) -> None:
+def run(data: DownloadConfig, generated: SyntheticConfig) -> None:
     """Write data/raw/{train,test[,extra]}_32x32.mat, or {train,test}.tar.gz, or images.h5 from own images.
 
     Raises:
@@ -42,12 +45,12 @@ def run(data: Wanted, generated: SyntheticConfig) -> None:
         return
     if data.format == "cropped" and data.size not in (None, SVHN_SIZE):
         raise PipelineError(
-            f"{layout.PARAMS}: data.size is {data.size}, but SVHN's crops and generated ones have "
+            f"{paths.PARAMS}: data.size is {data.size}, but SVHN's crops and generated ones have "
             f"{SVHN_SIZE} pixels a side; set it to {SVHN_SIZE}, or data.format to full"
         )
-    splits = layout.SPLITS if data.extra else layout.SPLITS[:2]
-    place, known = official.files_of(data.format)
-    with files.atomic_directory(layout.RAW) as raw:
+    splits = paths.SPLITS if data.extra else paths.SPLITS[:2]
+    place, known = official_files.files_of(data.format)
+    with files.atomic_directory(paths.RAW) as raw:
         for split in splits:
             target = raw / place(split).name
             if data.source == SYNTHETIC:
@@ -66,40 +69,40 @@ def _own_images(source: str) -> Path | None:
     path = folder.local(source)
     if not path.exists():
         raise PipelineError(
-            f"{shown(path)}: not found; data.source is {SOURCES}; a relative path is meant from "
-            f"{shown(Path.cwd())}"
+            f"{printable(path)}: not found; data.source is {SOURCES}; a relative path is meant from "
+            f"{printable(Path.cwd())}"
         )
     if path.is_dir():
-        if any((path / layout.raw(split).name).exists() for split in layout.SPLITS):
+        if any((path / paths.raw(split).name).exists() for split in paths.SPLITS):
             return None
-        if any((path / layout.archive(split).name).exists() for split in layout.SPLITS):
+        if any((path / paths.archive(split).name).exists() for split in paths.SPLITS):
             raise PipelineError(
-                f"{layout.PARAMS}: data.format is cropped, but {shown(path)} holds SVHN's photos of "
+                f"{paths.PARAMS}: data.format is cropped, but {printable(path)} holds SVHN's photos of "
                 "full numbers; set it to full"
             )
         return path
     if path.suffix.lower() != ".npz":
-        raise PipelineError(f"{shown(path)}: a file that is no .npz; data.source is {SOURCES}")
+        raise PipelineError(f"{printable(path)}: a file that is no .npz; data.source is {SOURCES}")
     return path
 
 
-def _write_own(source: Path, data: Wanted) -> None:
+def _write_own(source: Path, data: DownloadConfig) -> None:
     if data.extra:
         raise PipelineError(
-            f"{layout.PARAMS}: data.extra is true, but {shown(source)} has no extra set, as only SVHN "
+            f"{paths.PARAMS}: data.extra is true, but {printable(source)} has no extra set, as only SVHN "
             "has one; set it to false"
         )
     listings = folder.find(source, data.test) if source.is_dir() else {}
     if listings and (others := folder.left_out(source, listings)):
-        named = ", ".join(shown(path) for path in others[:NAMED])
+        named = ", ".join(printable(path) for path in others[:NAMED])
         more = ", ..." if len(others) > NAMED else ""
         console.print(f"left out {len(others):,} other files: {named}{more}", markup=False, soft_wrap=True)
-    with files.atomic_directory(layout.RAW) as raw:
-        target = raw / layout.OWN.name
+    with files.atomic_directory(paths.RAW) as raw:
+        target = raw / paths.OWN_IMAGES.name
         if listings:
             pictures.write(target, source, listings, data.size)
         else:
-            npzfile.write(target, source, data.size, data.test)
+            npz.write(target, source, data.size, data.test)
         places.write_sums(raw)
 
 
@@ -107,26 +110,26 @@ def _generate(split: str, target: Path, config: SyntheticConfig, kind: Format) -
     count = getattr(config, split)
     with bar(f"generate {split}", count, "images") as advance:
         if kind == "full":
-            streets.write(target, count, seed=config.seed, split=split, advance=advance)
+            photos.write(target, count, seed=config.seed, split=split, advance=advance)
             return
-        images, labels = synthetic.generate(count, seed=config.seed, split=split, progress=advance)
+        images, labels = crops.generate(count, seed=config.seed, split=split, progress=advance)
     matfile.write(target, images, labels)
 
 
 def _download(known: OfficialFile, target: Path, source: str) -> None:
     # DVC deletes data/raw before each run of this stage, so verified files are kept elsewhere.
-    kept = layout.downloads() / target.name
-    with transfer.hold(kept):
-        if not transfer.is_whole(kept, known):
+    kept = paths.downloads() / target.name
+    with fetch.locked(kept):
+        if not fetch.is_whole(kept, known):
             with bar(f"download {target.name}", known.size, "bytes") as advance:
-                transfer.fetch(f"{source.rstrip('/')}/{target.name}", kept, known, advance)
-        official.link(kept, target)
+                fetch.fetch(f"{source.rstrip('/')}/{target.name}", kept, known, advance)
+        official_files.link(kept, target)
 
 
 def _copy(target: Path, place: Path) -> None:
     source = place / target.name
     if not place.is_dir():
-        raise PipelineError(f"{shown(place)}: not a folder; data.source is {SOURCES}")
+        raise PipelineError(f"{printable(place)}: not a folder; data.source is {SOURCES}")
     size = source.stat().st_size if source.exists() else 0
-    with bar(f"copy {shown(source)}", size, "bytes") as advance:
-        official.copy(source, target, advance)
+    with bar(f"copy {printable(source)}", size, "bytes") as advance:
+        official_files.copy(source, target, advance)

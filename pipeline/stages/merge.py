@@ -7,24 +7,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline import files, gallery, images, layout, machine_limits, measures, store
-from pipeline.errors import PipelineError
-from pipeline.images import Images
-from pipeline.params import Params
-from pipeline.progress import bar
-from pipeline.report import page
+from pipeline.common import files, machine_limits, paths
+from pipeline.common.errors import PipelineError
+from pipeline.common.progress import bar
+from pipeline.data import images, store
+from pipeline.data.images import Images
+from pipeline.evaluation import metrics as measures
+from pipeline.experiment.params import Params
+from pipeline.report import latent_pictures, page
 from vae import classifier
-from vae.baseline import Principal, principal
+from vae.baseline import PCA, fit_pca
 from vae.config import Sizes
 from vae.evaluate import BATCH, evaluate, reconstruct
+from vae.metrics import EpochMetrics
 from vae.model import VAE
 from vae.modelfile import load_model
-from vae.record import Record
 from vae.stack import assemble
 from vae.tensorfile import ModelFileError
 
 SPLIT = "test"
-JUDGED = 200  # samples of each label that the classifier reads
+CLASSIFIED = 200  # samples of each label that the classifier reads
 
 
 @dataclass(frozen=True)
@@ -33,51 +35,51 @@ class Component:
 
     name: str
     model: VAE
-    linear: Principal
+    linear: PCA
     images_ND: Tensor  # uint8
     labels_N: Tensor | None  # int64, where the model is told them
 
 
 def run(params: Params) -> None:
-    """Read data/channels, models/ and judge/, write reconstructions/, report/, metrics/{test,summary}.json.
+    """Read data/channels, models/ and classifier/; write reconstructions/, report/ and two of metrics/.
 
     Raises:
         PipelineError: a file is absent, damaged, or does not fit the others.
     """
     machine_limits.share_threads()
-    names, seed = layout.components(params.model.channels), params.train.seed
-    test = images.test(names)
+    names, seed = paths.components(params.model.channels), params.train.seed
+    test = images.load_test(names)
     components = _components(params, test)
     metrics, units = {}, {}
     for each in components:
         [found] = evaluate(each.model, [each.name], each.images_ND[None], seed, each.labels_N)
-        metrics[each.name] = measures.component(
+        metrics[each.name] = measures.component_metrics(
             each.name, each.model, found, each.images_ND, each.labels_N, each.linear, seed
         )
-        units[each.name] = gallery.units(each.model, found, test.side)
-    rgb = metrics.get(layout.JOINT) or measures.together(list(metrics.values()))
-    shown = measures.evenly(len(test), params.merge.images)
+        units[each.name] = latent_pictures.units(each.model, found, test.side)
+    rgb = metrics.get(paths.JOINT) or measures.sum_components(list(metrics.values()))
+    shown = measures.evenly_spaced(len(test), params.merge.images)
     likeness, by_pca = _reconstruct(components, test, shown)
-    metrics[layout.JOINT] = rgb | likeness
+    metrics[paths.JOINT] = rgb | likeness
     samples = np.empty((0, 3, *test.side), np.uint8)
     conditional = None
     if params.model.conditional:
         [only] = components
-        metrics[layout.JOINT] |= _judge(only, test, seed)
-        conditional = gallery.conditional(only.model, only.name, test.classes, seed)
+        metrics[paths.JOINT] |= _classify_samples(only, test, seed)
+        conditional = latent_pictures.conditional(only.model, only.name, test.classes, seed)
     else:
-        samples = gallery.samples({each.name: each.model for each in components}, test.side, seed)
+        samples = latent_pictures.samples({each.name: each.model for each in components}, test.side, seed)
     metrics = {
-        name: {measure: files.significant(value) for measure, value in values.items()}
+        name: {measure: files.round_significant(value) for measure, value in values.items()}
         for name, values in metrics.items()
     }
-    with store.read(layout.RECONSTRUCTIONS, dimensions=4) as merged:
+    with store.read(paths.RECONSTRUCTIONS, dimensions=4) as merged:
         reconstructions = merged[SPLIT].images[shown]
     chosen, history = test.part(shown), _history()
-    files.write_json(layout.TEST_METRICS, metrics)
-    files.write_json(layout.SUMMARY, measures.summary(metrics[layout.JOINT], history))
+    files.write_json(paths.TEST_METRICS, metrics)
+    files.write_json(paths.SUMMARY, measures.headline(metrics[paths.JOINT], history))
     page.write(
-        layout.REPORT,
+        paths.REPORT,
         page.Content(
             params=params,
             metrics=metrics,
@@ -97,15 +99,15 @@ def run(params: Params) -> None:
 def _components(params: Params, test: Images) -> list[Component]:
     """Every model, and its linear rival, fitted to the same training images."""
     names = tuple(test.pixels)
-    training, _ = images.training(names, params.data.validation)
+    training, _ = images.load_training(names, params.data.validation)
     sizes = images.sizes(training, params.model.conditional)
     models = {name: _model(name, sizes) for name in names}
-    labels = torch.from_numpy(_told(test, sizes)) if sizes.classes else None
+    labels = torch.from_numpy(_condition_labels(test, sizes)) if sizes.classes else None
     return [
         Component(
             name,
             model,
-            principal(torch.from_numpy(training.pixels[name]), params.model.latent),
+            fit_pca(torch.from_numpy(training.pixels[name]), params.model.latent),
             torch.from_numpy(test.pixels[name]),
             labels,
         )
@@ -114,7 +116,7 @@ def _components(params: Params, test: Images) -> list[Component]:
 
 
 def _model(component: str, sizes: Sizes) -> VAE:
-    path = layout.model(component)
+    path = paths.model(component)
     try:
         state = load_model(path)
     except ModelFileError as error:
@@ -132,13 +134,13 @@ def _described(sizes: Sizes) -> str:
     return "x".join(map(str, sizes.image)) + labels
 
 
-def _told(test: Images, sizes: Sizes) -> np.ndarray:
+def _condition_labels(test: Images, sizes: Sizes) -> np.ndarray:
     if test.labels is None:
-        raise PipelineError(f"{layout.channel(layout.COLOURS[0])}: the test images have no labels")
-    labels = test.told()
+        raise PipelineError(f"{paths.channel(paths.COLOURS[0])}: the test images have no labels")
+    labels = test.condition_labels()
     if labels.max() >= sizes.classes:
         raise PipelineError(
-            f"{layout.channel(layout.COLOURS[0])}: a test image is labelled {labels.max()}, but the training "
+            f"{paths.channel(paths.COLOURS[0])}: a test image is labelled {labels.max()}, but the training "
             f"images' labels end at {sizes.classes - 1}"
         )
     return labels
@@ -160,9 +162,9 @@ def _reconstruct(
     images `shown`, (n, 3, H, W) uint8.
     """
     count = len(test)
-    found, by_pca, pictures = measures.Likeness(), measures.Likeness(), []
+    found, by_pca, pictures = measures.ImageQuality(), measures.ImageQuality(), []
     with (
-        store.create(layout.RECONSTRUCTIONS) as file,
+        store.create(paths.RECONSTRUCTIONS) as file,
         bar("reconstruct", count, "images") as advance,
     ):
         dataset = file.create(SPLIT, (count, 3, *test.side), test.labels, classes=test.classes)
@@ -173,9 +175,9 @@ def _reconstruct(
             linear = _picture({e.name: e.linear.reconstruct(e.images_ND[block]) for e in components}, test)
             found.add(y, x)
             by_pca.add(linear, x)
-            dataset[block] = gallery.to_bytes(y)
+            dataset[block] = latent_pictures.to_bytes(y)
             pictures.append(
-                gallery.to_bytes(linear[shown[(shown >= block.start) & (shown < block.stop)] - start])
+                latent_pictures.to_bytes(linear[shown[(shown >= block.start) & (shown < block.stop)] - start])
             )
             advance(len(x))
     return found.means() | by_pca.means("pca_"), np.concatenate(pictures)
@@ -191,22 +193,22 @@ def _picture(pixels: Mapping[str, Tensor], test: Images) -> Tensor:
     return torch.cat([x.reshape(len(x), -1, *test.side) for x in pixels.values()], dim=1)
 
 
-def _judge(only: Component, test: Images, seed: int) -> dict[str, float]:
+def _classify_samples(only: Component, test: Images, seed: int) -> dict[str, float]:
     """What the classifier reads in samples of each label."""
     try:
-        judge = classifier.load(layout.CLASSIFIER)
+        judge = classifier.load(paths.CLASSIFIER)
     except ModelFileError as error:
-        raise PipelineError(f"{error}; run `dvc repro judge`") from None
-    samples, asked = gallery.drawn_on_demand(only.model, only.name, JUDGED, seed)
-    return measures.on_demand(
-        judge, samples, asked, torch.from_numpy(test.pictures()), torch.from_numpy(test.told())
+        raise PipelineError(f"{error}; run `dvc repro classifier`") from None
+    samples, asked = latent_pictures.drawn_on_demand(only.model, only.name, CLASSIFIED, seed)
+    return measures.conditional_metrics(
+        judge, samples, asked, torch.from_numpy(test.pictures()), torch.from_numpy(test.condition_labels())
     )
 
 
-def _history() -> list[Record]:
+def _history() -> list[EpochMetrics]:
     try:
-        return page.read_history(layout.HISTORY)
+        return page.read_history(paths.HISTORY)
     except FileNotFoundError:
-        raise PipelineError(f"{layout.HISTORY}: not found; run `dvc repro` to make it") from None
+        raise PipelineError(f"{paths.HISTORY}: not found; run `dvc repro` to make it") from None
     except OSError as error:
-        raise files.unreadable(layout.HISTORY, error) from None
+        raise files.unreadable(paths.HISTORY, error) from None

@@ -1,7 +1,7 @@
 """prepare: before all else, nothing of a user's is where stages write, and their code is written down."""
 
-from pipeline import modules, places
-from pipeline.data import folder
+from pipeline.data.own import folder
+from pipeline.experiment import places, stage_modules
 
 
 def run(source: str) -> None:
@@ -14,4 +14,4 @@ def run(source: str) -> None:
     if folder.is_local(source):
         places.check_source(folder.local(source))
     places.check_folders()
-    modules.write()
+    stage_modules.write()

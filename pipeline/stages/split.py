@@ -2,15 +2,16 @@
 
 from contextlib import ExitStack
 
-from pipeline import layout, store
-from pipeline.progress import bar
+from pipeline.common import paths
+from pipeline.common.progress import bar
+from pipeline.data import store
 
 
 def run() -> None:
     """Read data/svhn.h5, write data/channels/*.h5. A block of images is in memory at a time."""
     with ExitStack() as stack:
-        splits = stack.enter_context(store.read(layout.IMAGES, dimensions=4))
-        writers = [stack.enter_context(store.create(layout.channel(c))) for c in layout.COLOURS]
+        splits = stack.enter_context(store.read(paths.IMAGES, dimensions=4))
+        writers = [stack.enter_context(store.create(paths.channel(c))) for c in paths.COLOURS]
         for name, split in splits.items():
             images, _, height, width = split.shape
             datasets = [

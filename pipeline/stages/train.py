@@ -11,22 +11,26 @@ from pathlib import Path
 
 import torch
 
-from pipeline import files, images, layout, machine_limits, placement, places, runs
-from pipeline.checkpoints import Checkpoints
-from pipeline.errors import Interrupted, PipelineError
-from pipeline.images import Images
-from pipeline.progress import console
-from pipeline.storage_lock import Check
+from pipeline.common import files, machine_limits, paths
+from pipeline.common.errors import Interrupted, PipelineError
+from pipeline.common.progress import console
+from pipeline.data import images
+from pipeline.data.images import Images
+from pipeline.distributed import placement
+from pipeline.experiment import places
+from pipeline.runs import identity
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.runs.storage_lock import Check
 from vae.baseline import entropy_floor
 from vae.config import ModelConfig, Sizes, TrainConfig
 from vae.likelihood import LIKELIHOODS
+from vae.metrics import EpochMetrics
 from vae.modelfile import save_model
-from vae.record import Record
-from vae.stack import State
+from vae.stack import TrainingState
 
 
 @dataclass(frozen=True)
-class Machines:
+class TrainCompute:
     """Where to train. No part of the experiment: the answer is the same (DVC does not see it)."""
 
     gpus: int | None = None  # None: as many as are of use
@@ -37,31 +41,31 @@ class Machines:
     checkpoint_seconds: float = 15.0  # between two checkpoints: half of what a kill may cost
 
 
-def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Machines) -> None:
+def run(validation: float, model: ModelConfig, train: TrainConfig, machines: TrainCompute) -> None:
     """Read data/channels, write models/, metrics/train.json and plots/training.csv.
 
     Raises:
         PipelineError: the data, the request or the training failed; checkpoints are kept.
     """
-    places.check_folders([layout.MODELS])
+    places.check_folders([paths.MODELS])
     machine_limits.share_threads()
-    components = layout.components(model.channels)
-    training, held_out = images.training(components, validation)
+    components = paths.components(model.channels)
+    training, held_out = images.load_training(components, validation)
     if len(training) < train.batch_size:
         raise PipelineError(
-            f"{layout.PARAMS}: train.batch_size is {train.batch_size}, "
+            f"{paths.PARAMS}: train.batch_size is {train.batch_size}, "
             f"more than the {len(training)} training images"
         )
     sizes = images.sizes(training, model.conditional)
     splits = {"train": training} | ({"validation": held_out} if len(held_out) else {})
     floors = _floors(splits, model)
-    name = runs.run_hash(training, held_out, model, train)
-    storage = machines.storage or str(layout.runs().absolute())
+    name = identity.run_hash(training, held_out, model, train)
+    storage = machines.storage or str(paths.runs().absolute())
     with ExitStack() as held:
-        checks = [held.enter_context(runs.hold(storage, name))]
+        checks = [held.enter_context(identity.locked(storage, name))]
         checkpoints = _choose(storage, name, components, train.epochs)
         if checkpoints.run != name:
-            checks.append(held.enter_context(runs.hold(storage, checkpoints.run)))
+            checks.append(held.enter_context(identity.locked(storage, checkpoints.run)))
         checkpoints.describe(
             components=components, model=asdict(model), train=asdict(train), images=len(training)
         )
@@ -73,7 +77,7 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Mac
             check()
         states = [checkpoints.load(train.epochs, component) for component in components]
         _write(states, list(splits), floors)
-        made = {files.md5(layout.model(component)) for component in components}
+        made = {files.md5(paths.model(component)) for component in components}
         checkpoints.describe(models=sorted(made | set(checkpoints.about().get("models", ()))))
 
 
@@ -102,30 +106,30 @@ def _fit(
     sizes: Sizes,
     model: ModelConfig,
     train: TrainConfig,
-    machines: Machines,
+    machines: TrainCompute,
     checkpoints: Checkpoints,
     checks: Sequence[Check],
 ) -> None:
     # Ray takes seconds to import; a run that is finished needs none of it.
-    from pipeline import gang, ray_session
-    from pipeline.training_view import TrainingView
-    from pipeline.worker import Job
+    from pipeline.distributed import ray_session, trainer
+    from pipeline.distributed.view import TrainingView
+    from pipeline.distributed.worker import RankConfig
 
     started = time.monotonic()
     with (
         _environment(),
         checkpoints.marked() as mark,
-        ray_session.session(machines.address, checks) as session,
+        ray_session.connected(machines.address, checks) as session,
     ):
-        offer = ray_session.offer(session)
-        request = placement.request(checkpoints.components, offer, machines.gpus, machines.workers)
+        offer = ray_session.cluster_resources(session)
+        request = placement.request_ranks(checkpoints.components, offer, machines.gpus, machines.workers)
         if request.plan.unused:
             console.print(
                 f"{request.plan.unused} of the ranks asked for have nothing to do and are not started"
             )
         if waiting := placement.waiting(request, offer, ray_session.start_seconds()):
             console.print(waiting)
-        job = Job(
+        job = RankConfig(
             run=checkpoints.run,
             storage=checkpoints.storage,
             mark=mark,
@@ -133,17 +137,17 @@ def _fit(
             sizes=sizes,
             model=model,
             train=train,
-            splits={name: gang.hand_over(split, sizes) for name, split in splits.items()},
+            splits={name: trainer.put_images(split, sizes) for name, split in splits.items()},
             checkpoint_seconds=machines.checkpoint_seconds,
-            board=None,
+            status=None,
         )
         try:
             with TrainingView(checkpoints.run, request, train.epochs, machines.max_failures) as view:
-                gang.train(job, request, machines.max_failures, view.show, session)
+                trainer.train(job, request, machines.max_failures, view.show, session)
         except KeyboardInterrupt:
             raise Interrupted(_interrupted(checkpoints)) from None
     seconds = round(time.monotonic() - started, 1)
-    folder = layout.runs() / checkpoints.run
+    folder = paths.runs() / checkpoints.run
     files.write_json(folder / "timing.json", {"seconds": seconds, "placement": str(request.plan)})
 
 
@@ -171,12 +175,14 @@ def _environment() -> Iterator[None]:
             os.environ["PYTHONPATH"] = before
 
 
-def _write(states: Sequence[State], splits: Sequence[str], floors: dict[tuple[str, str], float]) -> None:
+def _write(
+    states: Sequence[TrainingState], splits: Sequence[str], floors: dict[tuple[str, str], float]
+) -> None:
     """All outs of the stage, from the final states alone: the same however often the run was resumed."""
-    places.check_folders([layout.MODELS])  # once more, after hours perhaps
-    with files.atomic_directory(layout.MODELS) as folder:
+    places.check_folders([paths.MODELS])  # once more, after hours perhaps
+    with files.atomic_directory(paths.MODELS) as folder:
         for state in states:
-            save_model(folder / layout.model(state.component).name, state)
+            save_model(folder / paths.model(state.component).name, state)
     last = {(r.component, r.split): r for state in states for r in state.history if r.epoch == state.epoch}
     metrics = {}
     for state in states:
@@ -185,23 +191,23 @@ def _write(states: Sequence[State], splits: Sequence[str], floors: dict[tuple[st
             for split in splits
         }
         metrics[state.component] = measures.pop("train") | measures
-    files.write_json(layout.TRAIN_METRICS, metrics)
-    files.write_text(layout.HISTORY, _csv([record for state in states for record in state.history]))
+    files.write_json(paths.TRAIN_METRICS, metrics)
+    files.write_text(paths.HISTORY, _csv([record for state in states for record in state.history]))
 
 
-def _measures(record: Record, floor: float | None) -> dict[str, float]:
+def _measures(record: EpochMetrics, floor: float | None) -> dict[str, float]:
     """Nats an image; the excess is what a model could still gain."""
     values = {"cost": record.cost, "reconstruction": record.reconstruction, "kl": record.kl}
     if floor is not None:
         values |= {"floor": floor, "excess": record.cost - floor}
-    return {name: files.significant(value) for name, value in values.items()}
+    return {name: files.round_significant(value) for name, value in values.items()}
 
 
-def _csv(records: Sequence[Record]) -> str:
+def _csv(records: Sequence[EpochMetrics]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["epoch", "component", "split", "cost", "reconstruction", "kl"])
     for r in sorted(records, key=lambda r: r.epoch):
-        measures = (files.significant(v) for v in (r.cost, r.reconstruction, r.kl))
+        measures = (files.round_significant(v) for v in (r.cost, r.reconstruction, r.kl))
         writer.writerow([r.epoch, r.component, r.split, *measures])
     return text.getvalue()

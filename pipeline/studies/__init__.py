@@ -1,1 +1,6 @@
-"""Studies: many trainings, compared; and searches."""
+"""Studies: many settings trained once each, and compared.
+
+Knows tables, plots, the noise of seeds, and the DVC stages of studies that ran.
+
+May import: common, distributed, experiment, report, runs, trials.
+"""

@@ -2,20 +2,17 @@
 
 import io
 import math
-from collections.abc import Sequence
 from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.report import figures
-from pipeline.studies.journal import Tried
-from pipeline.studies.setting import short_value
 from pipeline.studies.tables import Measure, Outcome
+from pipeline.trials.setting import short_value
 
 TEST, HELD_OUT = figures.COLORS["rgb"], "#c98a2b"
 LETTERS = 15  # pixels of height, of the names beside rows
@@ -28,45 +25,6 @@ def plot(outcome: Outcome) -> bytes:
         figure = Figure(figsize=(4.6 * len(measures), 3.2), layout="constrained")
         for axis, measure in zip(np.atleast_1d(figure.subplots(1, len(measures))), measures, strict=True):
             _panel(axis, outcome, measure)
-        svg = io.BytesIO()
-        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
-    return svg.getvalue()
-
-
-def search(tried: Sequence[Tried], split: str) -> bytes:
-    """An SVG: the last cost of each trial in the order of their starts, and the best so far."""
-    with mpl.rc_context(cast(Any, figures.STYLE)):
-        figure = Figure(figsize=(6.4, 3.2), layout="constrained")
-        axis = figure.subplots()
-        # Of one that diverged the last cost may be anything.
-        costs = {
-            place: each.costs[each.epochs][split]
-            for place, each in enumerate(tried, 1)
-            if each.state in ("finished", "stopped")
-        }
-        for state, color, filled in (("finished", TEST, True), ("stopped", figures.GREY, False)):
-            places = [place for place in costs if tried[place - 1].state == state]
-            axis.plot(
-                places,
-                [costs[place] for place in places],
-                "o",
-                color=color,
-                markerfacecolor=color if filled else "none",
-                label="finished" if filled else "stopped early",
-            )
-        done = [place for place in costs if tried[place - 1].state == "finished"]
-        best = np.minimum.accumulate([costs[place] for place in done])
-        axis.step(
-            [*done, len(tried)], [*best, best[-1]], where="post", color=TEST, linewidth=1, label="best so far"
-        )
-        # What was stopped early may be far above: the axis is for those that matter.
-        axis.set_ylim(top=np.quantile(list(costs.values()), 0.85) + 0.1 * np.ptp(list(costs.values())))
-        axis.set_xlim(0.4, len(tried) + 0.6)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.set_xlabel("trial")
-        axis.set_ylabel(f"{split} cost, nats")
-        axis.grid(alpha=0.25, linewidth=0.6)
-        axis.legend(frameon=False, fontsize=8)
         svg = io.BytesIO()
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
     return svg.getvalue()

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import files, layout
-from pipeline.studies.declared import Study
+from pipeline.common import files, paths
 from pipeline.studies.noise import Noise, noise
-from pipeline.studies.planning import Trial
-from pipeline.studies.results import Result
-from pipeline.studies.setting import short
+from pipeline.trials.planning import Trial
+from pipeline.trials.results import TrialResult
+from pipeline.trials.setting import short
+from pipeline.trials.spec import Study
 
 # Measures of each split, in the order of results.csv.
 COLUMNS = (
@@ -30,8 +30,8 @@ class Measure:
     unit: str
     digits: int  # behind the point
 
-    def of(self, result: Result, split: str = "test") -> float:
-        return result.snapshot.found[layout.JOINT][split][self.name]
+    def of(self, result: TrialResult, split: str = "test") -> float:
+        return result.snapshot.found[paths.JOINT][split][self.name]
 
     def text(self, value: float) -> str:
         return f"{value:.{self.digits}f}"
@@ -47,8 +47,8 @@ class Outcome:
     """A study that has run."""
 
     study: Study
-    trials: tuple[tuple[Trial, Result], ...]  # in the order of the settings
-    seeds: tuple[Result, ...]  # of the noise study; fewer than declared if some failed
+    trials: tuple[tuple[Trial, TrialResult], ...]  # in the order of the settings
+    seeds: tuple[TrialResult, ...]  # of the noise study; fewer than declared if some failed
     failed: Mapping[str, str]  # by setting: why
 
     def measures(self) -> list[Measure]:
@@ -65,21 +65,21 @@ class Outcome:
 
     def splits(self) -> list[str]:
         """Those that were measured."""
-        return [split for split in SPLITS if split in self.trials[0][1].snapshot.found[layout.JOINT]]
+        return [split for split in SPLITS if split in self.trials[0][1].snapshot.found[paths.JOINT]]
 
 
-def _has(result: Result, measure: Measure) -> bool:
-    return measure.name in result.snapshot.found[layout.JOINT]["test"]
+def _has(result: TrialResult, measure: Measure) -> bool:
+    return measure.name in result.snapshot.found[paths.JOINT]["test"]
 
 
 def results(outcome: Outcome) -> str:
     """results.csv: a row for each trial, component and split; nats are an image, seconds of training."""
-    paths = list(dict.fromkeys(path for trial, _ in outcome.trials for path in trial.setting))
+    varied = list(dict.fromkeys(path for trial, _ in outcome.trials for path in trial.setting))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*paths, "component", "split", *COLUMNS, "seconds"])
+    writer.writerow([*varied, "component", "split", *COLUMNS, "seconds"])
     for trial, result in outcome.trials:
-        values = [_cell(trial.setting.get(path)) for path in paths]
+        values = [_cell(trial.setting.get(path)) for path in varied]
         for component, splits in result.snapshot.found.items():
             for split in SPLITS:
                 if split in splits:
@@ -107,11 +107,11 @@ def summary(outcome: Outcome, about: str) -> dict[str, Any]:
         if band:
             found.setdefault("noise", {})[measure.name] = {
                 "seeds": band.seeds,
-                "mean": files.significant(band.mean),
-                "deviation": files.significant(band.deviation),
-                "low": files.significant(band.low),
-                "high": files.significant(band.high),
-                "difference": files.significant(band.difference),
+                "mean": files.round_significant(band.mean),
+                "deviation": files.round_significant(band.deviation),
+                "low": files.round_significant(band.low),
+                "high": files.round_significant(band.high),
+                "difference": files.round_significant(band.difference),
             }
     found["settings"] = {
         trial.label: _summarised(outcome, place) for place, (trial, _) in enumerate(outcome.trials)
@@ -132,7 +132,7 @@ def metrics(outcome: Outcome) -> dict[str, dict[str, float]]:
 def _summarised(outcome: Outcome, place: int) -> dict[str, Any]:
     """One setting's entry."""
     trial, result = outcome.trials[place]
-    merged = result.snapshot.found[layout.JOINT]
+    merged = result.snapshot.found[paths.JOINT]
     values: dict[str, Any] = {name: merged["test"][name] for name in COLUMNS if name in merged["test"]}
     if outcome.study.paper:
         paper = dict(zip(map(short, outcome.study.settings), outcome.study.paper, strict=True))
@@ -144,7 +144,7 @@ def _summarised(outcome: Outcome, place: int) -> dict[str, Any]:
     return values
 
 
-def _against(outcome: Outcome, result: Result) -> str:
+def _against(outcome: Outcome, result: TrialResult) -> str:
     """The first measure against the seeds' band: better, same or worse; empty where there is none."""
     first = outcome.measures()[0]
     band = outcome.noise(first)
@@ -154,9 +154,9 @@ def _against(outcome: Outcome, result: Result) -> str:
     return "same" if band.holds(value) else "better" if value < band.low else "worse"
 
 
-def _channel_cost(result: Result, split: str) -> float:
+def _channel_cost(result: TrialResult, split: str) -> float:
     """Of one channel, as the paper has it: the mean over the three."""
-    return files.significant(result.snapshot.found[layout.JOINT][split]["cost"] / len(layout.COLOURS))
+    return files.round_significant(result.snapshot.found[paths.JOINT][split]["cost"] / len(paths.COLOURS))
 
 
 def verdict(outcome: Outcome) -> list[str]:

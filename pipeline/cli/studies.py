@@ -1,0 +1,159 @@
+"""The commands that compare trainings: `study`, `studies`, `tune`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli import options
+
+if TYPE_CHECKING:
+    from pipeline.trials.spec import StudiesFile
+
+PerGpu = Annotated[
+    int, typer.Option(envvar="VAEPIPE_PER_GPU", min=1, help="Trials that share a GPU at a time.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        envvar="VAEPIPE_WORKERS",
+        min=1,
+        help="Trials at a time on CPUs. Default: as many as there are cores for.",
+    ),
+]
+Threads = Annotated[int, typer.Option(envvar="VAEPIPE_THREADS", min=1, help="CPU cores of a trial.")]
+
+
+def study(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Run all that studies.yaml declares.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Also run a study of more than 1,000 trials.")] = False,
+    dvc: Annotated[bool, typer.Option("--dvc", help="Run it as a stage, of which DVC keeps track.")] = False,
+    gpus: options.Gpus = "auto",
+    per_gpu: PerGpu = 2,
+    workers: Workers = None,
+    threads: Threads = 1,
+    storage: options.Storage = None,
+    address: options.Address = None,
+    max_failures: options.MaxFailures = 3,
+    checkpoint_seconds: options.CheckpointSeconds = 15.0,
+) -> None:
+    """Run studies of studies.yaml: train every setting once, and compare them, also with chance.
+
+    Results go to studies/NAME, and a page of all to studies/index.html. What has finished never runs again;
+    an interrupted study goes on by the same command.
+    """
+    chosen = options.gpus(gpus)
+    from pipeline.experiment import guard
+    from pipeline.trials import spec
+
+    if bool(names) == every:
+        raise typer.BadParameter("name studies, or give --all; `vaepipe studies` lists them")
+    found = spec.read()
+    asked = list(dict.fromkeys(names or found.studies))
+    spec.check(asked, yes=yes)
+    if dvc:
+        from pipeline.studies import dvc_stages
+
+        dvc_stages.run(asked, found, **_variables(context))
+        return
+    from pipeline.studies import run as runner
+    from pipeline.trials.tuner import TrialCompute
+
+    machines = TrialCompute(
+        chosen, per_gpu, workers, threads, storage, address, max_failures, checkpoint_seconds
+    )
+    with guard.command("study", guard.trials(*(f"studies.{name}" for name in (*asked, found.noise.name)))):
+        wanted, noise = spec.check(asked, yes=yes)
+        runner.run(wanted, noise, machines)
+
+
+def _variables(context: typer.Context) -> dict[str, str]:
+    """The options of a command that stand for environment variables, as those."""
+    given = {}
+    for option in context.command.params:
+        value, names = context.params.get(str(option.name)), option.envvar
+        if value is not None and names:
+            given[names if isinstance(names, str) else names[0]] = str(value)
+    return given
+
+
+def studies(
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete what trials left that nothing declared asks for any more.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+) -> None:
+    """List the studies and searches of studies.yaml: what they ask, how many trials, and whether they ran."""
+    from pipeline.common import paths
+    from pipeline.report import studies_page
+    from pipeline.trials import spec
+
+    found = spec.read()
+    width = max(map(len, found.names()))
+    for name, each in found.studies.items():
+        ran = "ran" if (paths.study(name) / studies_page.SUMMARY).exists() else ""
+        typer.echo(f"{name:<{width}}  {len(each.settings):>3} trials  {ran:<4} {each.question}")
+    for name, search in found.searches.items():
+        ran = "ran" if (paths.study(name) / studies_page.SUMMARY).exists() else ""
+        typer.echo(
+            f"{name:<{width}}  {search.trials:>3} trials  {ran:<4} search over {', '.join(search.space)}"
+        )
+    if (paths.STUDIES / studies_page.NAME).exists():
+        typer.echo(f"\nWhat has run: {paths.STUDIES / studies_page.NAME}")
+    if prune:
+        _prune(found, yes)
+
+
+def _prune(found: "StudiesFile", yes: bool) -> None:
+    from rich.filesize import decimal
+
+    from pipeline.search import pruning
+
+    def amount(unused: list[Path]) -> str:
+        return f"{len(unused)} results and checkpoints, {decimal(sum(map(pruning.size, unused)))}"
+
+    def agree(unused: list[Path]) -> bool:
+        question = f"Delete {amount(unused)}, that no study or search of today's parameters asks for?"
+        return yes or typer.confirm(question, abort=True)
+
+    deleted = pruning.prune(found, agree)
+    typer.echo(f"deleted {len(deleted)}" if deleted else "nothing to delete")
+
+
+def tune(
+    name: Annotated[str, typer.Argument(help="A search of studies.yaml.")] = "default",
+    apply: Annotated[bool, typer.Option("--apply", help="Write what was found into params.yaml.")] = False,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials in all, other than studies.yaml says.")
+    ] = None,
+    gpus: options.Gpus = "auto",
+    per_gpu: PerGpu = 2,
+    workers: Workers = None,
+    threads: Threads = 1,
+    storage: options.Storage = None,
+    address: options.Address = None,
+    max_failures: options.MaxFailures = 3,
+    checkpoint_seconds: options.CheckpointSeconds = 15.0,
+) -> None:
+    """Search for better parameters, judged on the validation images; bad trials are stopped early."""
+    chosen = options.gpus(gpus)
+    from pipeline.experiment import guard
+    from pipeline.trials import spec
+
+    if apply:
+        guard.check_idle()
+    spec.check_search(name, trials)
+    from pipeline.search import run as runner
+    from pipeline.trials.tuner import TrialCompute
+
+    machines = TrialCompute(
+        chosen, per_gpu, workers, threads, storage, address, max_failures, checkpoint_seconds
+    )
+    with guard.command("tune", guard.trials(f"searches.{name}")):
+        best = runner.run(spec.check_search(name, trials), machines)
+    if apply:
+        # The search itself is found again at once, should something run now.
+        guard.check_idle()
+        runner.apply(best)

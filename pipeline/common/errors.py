@@ -1,0 +1,21 @@
+"""The exceptions that people are meant to read."""
+
+
+class PipelineError(Exception):
+    """Something the user can mend. The message is one line: what, where, expected, found, what to do.
+
+    The command line prints it without a traceback and exits with `status`.
+    """
+
+    status = 1
+
+
+class Interrupted(PipelineError):
+    """Ctrl-C or SIGTERM, answered; the message says what is kept and how to go on."""
+
+    status = 130  # the shells' number for it
+
+
+def printable(name: object) -> str:
+    """A name from a disk, safe to print and to store: one line, no control characters, valid UTF-8."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))

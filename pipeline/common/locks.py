@@ -1,0 +1,85 @@
+"""Locks between processes, by files that the kernel locks; they name their holder.
+
+On a local disk they hold between all processes of the machine; on NFS between all machines that mount it, as
+long as its server gives locks.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline.common import files
+from pipeline.common.errors import PipelineError
+
+# What file systems without locks say.
+MISSING = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
+
+class NoLocks(PipelineError):
+    """The file system has no locks."""
+
+
+@contextmanager
+def locked(path: Path, taken: Callable[[str], None]) -> Iterator[None]:
+    """Be the one process that holds `path`, by a lock file beside it.
+
+    Where another one does, `taken` is called with its description: it may raise, or return to wait.
+
+    Raises:
+        PipelineError: the folder of `path` cannot be written.
+        NoLocks: its file system has no locks.
+    """
+    # A file that is merely there would outlive a process that is killed.
+    lock = FileLock(path.with_name(f"{path.name}.lock"), fallback_to_soft=False)
+    named = path.with_name(f"{path.name}.holder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # The kernel lets go of the lock when its process ends, however it ends.
+            lock.acquire(blocking=False)
+        except Timeout:
+            taken(_read(named))
+            lock.acquire()
+    except OSError as error:
+        if error.errno in MISSING:
+            said = f"{path.parent}: its file system has no locks ({error.strerror}); name another folder"
+            raise NoLocks(said) from error
+        said = f"{path.parent}: cannot be written: {error.strerror or error}"
+        raise PipelineError(f"{said}; mend it and run the command again") from error
+    try:
+        files.write_text(named, description())
+        yield
+    finally:
+        named.unlink(missing_ok=True)
+        lock.release()
+
+
+def holder(path: Path) -> str | None:
+    """Who holds `path`; None where nobody does."""
+    lock = FileLock(path.with_name(f"{path.name}.lock"), fallback_to_soft=False)
+    try:
+        with lock.acquire(blocking=False):
+            return None
+    except Timeout:
+        return _read(path.with_name(f"{path.name}.holder"))
+    except OSError:  # closed to us, so that nobody of ours holds it
+        return None
+
+
+def description() -> str:
+    """This process, for whoever comes second."""
+    return f"process {os.getpid()} on {socket.gethostname()} since {datetime.now():%Y-%m-%d %H:%M:%S}"
+
+
+def _read(holder: Path) -> str:
+    """Who holds it; there is a moment in which that is not written yet, or no longer."""
+    try:
+        return holder.read_text(encoding="utf-8")
+    except OSError:
+        return "another process"

@@ -1,0 +1,121 @@
+"""Where everything is in a workspace. Paths are relative to its root, the working directory of every stage.
+
+`dvc.yaml` names the same paths; a test holds the two together.
+"""
+
+from pathlib import Path
+
+DVC_YAML = Path("dvc.yaml")
+PARAMS = Path("params.yaml")
+STUDIES_YAML = Path("studies.yaml")
+
+MODULES = Path("modules")  # which code each stage runs
+RAW = Path("data/raw")  # SVHN's files, by their official names, or a user's own images
+OWN_IMAGES = RAW / "images.h5"  # the latter, all splits
+CHECKSUMS = RAW / "MD5SUMS"  # of the files beside it, as md5sum writes and checks them
+IMAGES = Path("data/svhn.h5")  # all splits, RGB
+CHANNELS = Path("data/channels")  # one file a colour channel
+CLASSIFIER_FOLDER = Path("classifier")
+CLASSIFIER = CLASSIFIER_FOLDER / "classifier.safetensors"  # where the model is conditional
+NO_CLASSIFIER = CLASSIFIER_FOLDER / "none.txt"  # where it is not: DVC warns of empty folders
+MODELS = Path("models")
+TRAIN_METRICS = Path("metrics/train.json")
+TEST_METRICS = Path("metrics/test.json")
+SUMMARY = Path("metrics/summary.json")  # the dozen figures that experiments are compared by
+HISTORY = Path("plots/training.csv")
+RECONSTRUCTIONS = Path("reconstructions/test.h5")
+REPORT = Path("report/index.html")
+STUDIES = Path("studies")  # a folder a study, and a page of all
+
+# Not outs of any stage: what has to survive DVC's deleting them. Ignored by git and DVC; see `state`.
+STATE = Path(".vaepipe")
+# Below a workspace: where DVC runs experiments of --temp and --queue, in copies that it deletes afterwards.
+EXPERIMENTS = (".dvc", "tmp", "exps")
+
+SPLITS = ("train", "test", "extra")
+COLOURS = ("red", "green", "blue")  # in the order of the image's channels
+JOINT = "rgb"
+
+
+def main_workspace() -> Path:
+    """The workspace that what is kept belongs to: this one, or the one whose experiment runs in this copy."""
+    here = Path.cwd()
+    for folder in here.parents:
+        if folder.parts[-3:] == EXPERIMENTS:
+            # Where .dvc is in a subfolder of the git repository, the copy has that subfolder too.
+            return folder.parents[2]
+    return Path()
+
+
+def state() -> Path:
+    return main_workspace() / STATE
+
+
+def downloads() -> Path:
+    """Verified files, and partial ones."""
+    return state() / "downloads"
+
+
+def runs() -> Path:
+    """Checkpoints and timings, by run."""
+    return state() / "runs"
+
+
+def trials() -> Path:
+    """What the trials of studies found, and checkpoints of unfinished ones."""
+    return state() / "trials"
+
+
+def searches() -> Path:
+    """What searches tried."""
+    return state() / "searches"
+
+
+def raw(split: str) -> Path:
+    """SVHN's cropped digits."""
+    return RAW / f"{split}_32x32.mat"
+
+
+def archive(split: str) -> Path:
+    """SVHN's photos of full numbers."""
+    return RAW / f"{split}.tar.gz"
+
+
+def components(channels: str) -> tuple[str, ...]:
+    """What a model each is fitted to, by model.channels: every colour, or all three at once."""
+    return COLOURS if channels == "separate" else (JOINT,)
+
+
+def colours(component: str) -> tuple[str, ...]:
+    """The colour channels that a component is made of."""
+    return COLOURS if component == JOINT else (component,)
+
+
+def channel(colour: str) -> Path:
+    return CHANNELS / f"{colour}.h5"
+
+
+def study(name: str) -> Path:
+    return STUDIES / name
+
+
+def modules(stage: str) -> Path:
+    return MODULES / f"{stage}.json"
+
+
+def model(component: str) -> Path:
+    return MODELS / f"{component}.safetensors"
+
+
+def workspace_hint(otherwise: str) -> str:
+    """What to do where something of a workspace is not here: go to the one around, where there is one."""
+    here = Path.cwd()
+    if not _is_workspace(here) and not (here / ".dvc").is_dir():
+        for folder in here.parents:
+            if _is_workspace(folder):
+                return f"the workspace is {folder}: cd there"
+    return otherwise
+
+
+def _is_workspace(folder: Path) -> bool:
+    return (folder / DVC_YAML).is_file() and (folder / PARAMS).is_file()

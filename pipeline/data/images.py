@@ -1,0 +1,140 @@
+"""The channel files as models see them: for each component, an image is a row of bytes."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError
+from pipeline.data import store
+from pipeline.data.store import Provenance, Split
+from vae.config import Sizes
+
+
+@dataclass(frozen=True)
+class Images:
+    """A set of images, the same ones for every component."""
+
+    pixels: dict[str, np.ndarray]  # by component, (N, D) uint8; of a joint one red, then green, then blue
+    side: tuple[int, int]  # height and width
+    labels: np.ndarray | None  # (N,) uint8 or uint16; None if there are none
+    classes: tuple[str, ...]  # what the labels are called; empty if they have no names
+
+    def __len__(self) -> int:
+        return len(next(iter(self.pixels.values())))
+
+    def part(self, which: slice | np.ndarray) -> "Images":
+        """Some of them: of a slice without copying."""
+        pixels = {component: array[which] for component, array in self.pixels.items()}
+        return replace(self, pixels=pixels, labels=None if self.labels is None else self.labels[which])
+
+    def pictures(self) -> np.ndarray:
+        """All channels as one, (N, 3, H, W) uint8."""
+        return merged(self.pixels, self.side)
+
+    def condition_labels(self) -> np.ndarray:
+        """The labels as a conditional model is told them, (N,) int64.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.labels is None:
+            raise ValueError("these images have no labels")
+        return self.labels.astype(np.int64)
+
+
+def merged(pixels: Mapping[str, np.ndarray], side: tuple[int, int]) -> np.ndarray:
+    """Components, (N, D) each, as pictures (N, 3, H, W)."""
+    return np.concatenate([array.reshape(len(array), -1, *side) for array in pixels.values()], axis=1)
+
+
+def load_training(components: Sequence[str], validation: float) -> tuple[Images, Images]:
+    """What is fitted, and what is held out: the last share of train, as one block, perhaps empty.
+
+    Raises:
+        PipelineError: a channel file is absent, damaged, or does not fit the others.
+    """
+    # Before train, so that both results are parts of one array.
+    everything, counts = _read(components, ("extra", "train"), needed="train")
+    kept = len(everything) - int(counts["train"] * validation)
+    return everything.part(slice(kept)), everything.part(slice(kept, None))
+
+
+def load_test(components: Sequence[str]) -> Images:
+    """The test split.
+
+    Raises:
+        PipelineError: as for `training`.
+    """
+    return _read(components, ("test",), needed="test")[0]
+
+
+def sizes(training: Images, conditional: bool) -> Sizes:
+    """What these images decide of each component's model.
+
+    Raises:
+        PipelineError: a conditional model has no labels to be told.
+    """
+    channels = len(paths.colours(next(iter(training.pixels))))
+    return Sizes((channels, *training.side), classes(training) if conditional else 0)
+
+
+def classes(training: Images) -> int:
+    """How many labels there are.
+
+    Raises:
+        PipelineError: the images have none.
+    """
+    if training.labels is None:
+        raise PipelineError(
+            f"{paths.PARAMS}: model.conditional is true, but the images have no labels; set it to false, or "
+            "give them labels, such as class folders"
+        )
+    return len(training.classes) or int(training.labels.max()) + 1
+
+
+def provenance() -> dict[str, tuple[int, Provenance | None]]:
+    """By split: how many images, and the file that they came from."""
+    with store.read(paths.channel(paths.COLOURS[0]), dimensions=3) as splits:
+        return {name: (split.shape[0], split.provenance) for name, split in splits.items()}
+
+
+def _read(components: Sequence[str], names: Sequence[str], needed: str) -> tuple[Images, dict[str, int]]:
+    """Those of the splits that there are, one after another, and how many images each has."""
+    colours = [colour for component in components for colour in paths.colours(component)]
+    with ExitStack() as stack:
+        files = {c: stack.enter_context(store.read(paths.channel(c), dimensions=3)) for c in colours}
+        for colour, splits in files.items():
+            if needed not in splits:
+                path, found = paths.channel(colour), ", ".join(splits)
+                raise PipelineError(f"{path}: no split {needed}; found {found}; run `dvc repro split`")
+        names = [name for name in names if name in files[colours[0]]]
+        for name in names:
+            store.check_same_shape(
+                {paths.channel(c): splits[name] for c, splits in files.items() if name in splits}
+            )
+        parts = {
+            colour: [splits[name] for name in names if name in splits] for colour, splits in files.items()
+        }
+        pixels = {c: _stacked([parts[colour] for colour in paths.colours(c)]) for c in components}
+        first = parts[colours[0]]
+        _, height, width = first[0].shape
+        labels = [split.labels for split in first if split.labels is not None]
+        whole = np.concatenate(labels) if len(labels) == len(first) else None
+        counts = {name: split.shape[0] for name, split in zip(names, first, strict=True)}
+        return Images(pixels, (height, width), whole, first[-1].classes), counts
+
+
+def _stacked(colours: Sequence[Sequence[Split]]) -> np.ndarray:
+    """(N, D) uint8 of the splits of one colour or of three; in memory are the result and one split of one."""
+    count = sum(split.shape[0] for split in colours[0])
+    side = colours[0][0].shape[1:]
+    pixels = np.empty((count, len(colours), *side), np.uint8)
+    for channel, splits in enumerate(colours):
+        start = 0
+        for split in splits:
+            pixels[start : start + split.shape[0], channel] = split.images[:]
+            start += split.shape[0]
+    return pixels.reshape(count, -1)

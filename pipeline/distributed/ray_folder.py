@@ -1,0 +1,66 @@
+"""The folder of a Ray that is started here: its sockets need one that is short, and that may be written."""
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.common.errors import PipelineError
+
+# Of a path to a socket; Ray's end in what follows, below the folder that it is given.
+LONGEST = 107  # bytes
+SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+REMEDY = "set RAY_TMPDIR to a short folder of your own"
+
+
+def choose() -> Path:
+    """Where Ray keeps its sessions.
+
+    Raises:
+        PipelineError: there is no folder for them.
+    """
+    found, trouble = look()
+    if found is None:
+        raise PipelineError(f"Ray cannot start: {trouble}; {REMEDY}")
+    return found
+
+
+def look() -> tuple[Path | None, str]:
+    """Ray's own default, or the first folder in which it can make sockets; or why there is none."""
+    reasons: dict[Path, str] = {}
+    for path in _folders():
+        if path not in reasons:
+            reasons[path] = _trouble(path)
+            if not reasons[path]:
+                return path, ""
+    said = "; ".join(f"{path} {reason}" for path, reason in reasons.items())
+    return None, f"no folder for its sockets: {said}"
+
+
+def _folders() -> Iterator[Path]:
+    """Ray's own choice, and others."""
+    user = f"ray-{os.getuid()}"
+    yield Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp") / "ray"
+    yield Path("/tmp/ray")
+    yield Path("/tmp") / user
+    if place := os.environ.get("XDG_RUNTIME_DIR"):
+        yield Path(place) / "ray"
+    yield Path("/var/tmp") / user
+    yield Path("/dev/shm") / user
+
+
+def _trouble(path: Path) -> str:
+    """Why Ray cannot make sockets below `path`; empty where it can."""
+    room = LONGEST - len(SOCKET)
+    if len(os.fsencode(path)) > room:
+        return f"is longer than {room} bytes"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if path.name != "ray" and path.lstat().st_uid != os.getuid():
+            return "is another user's"
+        with tempfile.TemporaryDirectory(dir=path) as scratch, socket.socket(socket.AF_UNIX) as one:
+            one.bind(f"{scratch}/socket")
+    except OSError as error:
+        return f"cannot be used ({error.strerror or error})"
+    return ""

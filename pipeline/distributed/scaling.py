@@ -1,0 +1,62 @@
+"""How many ranks go on when a host has gone: as many as before if another comes soon, else as many as fit."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import ray
+from ray.train import ScalingConfig
+from ray.train.v2._internal.execution.scaling_policy import (
+    FixedScalingPolicy,
+    NoopDecision,
+    ResizeDecision,
+    ScalingDecision,
+)
+from ray.train.v2._internal.execution.worker_group import WorkerGroupPollStatus, WorkerGroupState
+
+from pipeline.distributed import placement
+
+HOST_WAIT_SECONDS = 60.0  # for a spare host to come, or the lost one to come back
+
+
+def ranks_that_fit(nodes: Sequence[Mapping[str, float]], rank: Mapping[str, float]) -> int:
+    """Ranks that nodes with these resources have room for, where a rank asks for those."""
+    needs = {name: amount for name, amount in rank.items() if amount > 0}
+    return sum(
+        min(int(node.get(name, 0) / amount + 1e-9) for name, amount in needs.items()) for node in nodes
+    )
+
+
+class WaitThenShrinkPolicy(FixedScalingPolicy):  # type: ignore[misc]  # Ray is not typed
+    """Lives in Ray Train's controller.
+
+    Before the first start it waits as Ray does: an autoscaler may be at work. Later it looks at the nodes
+    that are up; that one is not is known within seconds, or a minute where a cable was pulled.
+    """
+
+    def __init__(self, scaling_config: ScalingConfig, components: Sequence[str]) -> None:
+        super().__init__(scaling_config)
+        self.components = tuple(components)
+        self.has_run = False
+        self.short_since: float | None = None
+
+    def make_decision_for_running_worker_group(
+        self, worker_group_state: WorkerGroupState, worker_group_status: WorkerGroupPollStatus
+    ) -> ScalingDecision:
+        self.has_run, self.short_since = True, None
+        return super().make_decision_for_running_worker_group(worker_group_state, worker_group_status)
+
+    def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
+        decision: ResizeDecision = super().make_decision_for_non_running_worker_group()
+        if not self.has_run:
+            return decision
+        up = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        room = ranks_that_fit(up, decision.resources_per_worker)
+        if room >= decision.num_workers:
+            return decision
+        now = time.monotonic()
+        self.short_since = self.short_since or now
+        if not room or now - self.short_since < HOST_WAIT_SECONDS:
+            return NoopDecision()
+        # Without those that would have nothing to do.
+        shares = len(placement.plan(self.components, room).assignments)
+        return ResizeDecision(num_workers=shares, resources_per_worker=decision.resources_per_worker)

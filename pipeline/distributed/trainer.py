@@ -1,0 +1,129 @@
+"""One gang of ranks under Ray Train, seen from the driver."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import ray
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pipeline.common.errors import PipelineError
+from pipeline.data.images import Images
+from pipeline.distributed import ray_session
+from pipeline.distributed.placement import RankRequest
+from pipeline.distributed.ray_session import Session
+from pipeline.distributed.scaling import WaitThenShrinkPolicy
+from pipeline.distributed.status import StatusActor, TrainingStatus
+from pipeline.distributed.waiting import Waiting
+from pipeline.distributed.worker import RankConfig, SplitRefs, train_rank
+from vae.config import Sizes
+
+
+def put_images(images: Images, sizes: Sizes) -> SplitRefs:
+    """Pixels moved to the object store, where a node's ranks share one copy; `images` has none afterwards."""
+    pixels = {component: ray.put(images.pixels.pop(component)) for component in list(images.pixels)}
+    return SplitRefs(pixels, images.labels if sizes.classes else None)
+
+
+def train(
+    job: RankConfig,
+    request: RankRequest,
+    max_failures: int,
+    show: Callable[[TrainingStatus], None],
+    session: Session,
+) -> None:
+    """Run the gang to the last epoch; a few times a second `show` gets the status.
+
+    Ray restarts the gang from the last checkpoint when a rank fails, up to `max_failures` times.
+
+    Raises:
+        PipelineError: a failure that no retry would mend, or one too many.
+    """
+    # On the driver's node, which stays when a worker's goes.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    status = cast(Any, StatusActor).options(scheduling_strategy=here).remote()
+    job = replace(job, status=status)
+    ranks, each = len(request.plan.assignments), {"CPU": request.cpus_per_rank, "GPU": request.gpus_per_rank}
+    waiting = Waiting(f"{ranks} rank{'s' * (ranks > 1)}", each)
+    with ray_session.scratch() as folder:
+        trainer = _Trainer(
+            train_rank,
+            train_loop_config={"job": job},
+            scaling_config=ScalingConfig(
+                num_workers=ranks,
+                use_gpu=request.gpus_per_rank > 0,
+                resources_per_worker=each,
+            ),
+            # Small numbers for the ranks' agreements go over gloo, gradients on GPUs over NCCL.
+            torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if request.gpus_per_rank else "gloo"),
+            run_config=RunConfig(
+                name=job.run, storage_path=folder, failure_config=FailureConfig(max_failures=max_failures)
+            ),
+        )
+        trainer.joined, trainer.components = session.joined, job.components
+        reading = status.read.remote()
+
+        def look() -> None:
+            # Never a plain `ray.get`: with Ray's servers gone it would wait for a minute.
+            nonlocal reading
+            if ray.wait([reading], timeout=0)[0]:
+                waiting.look(begun=_show(reading, show).starts > 0)
+                reading = status.read.remote()
+
+        error = ray_session.run_watched(trainer.fit, session, look)
+        _show(reading, show)
+        _show(status.read.remote(), show)
+        if error:
+            raise PipelineError(_explain(error))
+
+
+class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
+    """Without the processes that this gang has no use for, since each takes a second of a core to start; and
+    with patience when a host has gone.
+
+    Where a version of Ray has no such method or callbacks, nothing is left out.
+    """
+
+    # Of Ray Data, which carries no data here; and what tidies up after a dead controller on a shared cluster.
+    UNUSED = ("DatasetsCallback",)
+    UNUSED_ALONE = (*UNUSED, "PlacementGroupCleanerCallback")
+
+    joined = True  # a cluster that others may use
+    components: tuple[str, ...] = ()
+
+    def _create_default_callbacks(self) -> list[Any]:
+        unused = self.UNUSED if self.joined else self.UNUSED_ALONE
+        return [each for each in super()._create_default_callbacks() if type(each).__name__ not in unused]
+
+    def _initialize_and_run_controller(self, **settings: Any) -> Any:
+        settings["scaling_policy"] = WaitThenShrinkPolicy(self.scaling_config, self.components)
+        return super()._initialize_and_run_controller(**settings)
+
+
+def _show(reading: ray.ObjectRef, show: Callable[[TrainingStatus], None]) -> TrainingStatus:
+    try:
+        read: TrainingStatus = ray.get(reading)
+    except ray.exceptions.RayError as error:
+        raise PipelineError(_explain(error)) from error
+    show(read)
+    if read.failure:
+        raise PipelineError(read.failure)
+    return read
+
+
+def _explain(error: BaseException) -> str:
+    """One line from Ray's pages: of a rank's failure its last line, of Ray's own the first."""
+    failures = getattr(error, "worker_failures", None)
+    if failures:
+        rank, cause = min(failures.items())
+        what = f"training failed once too often (see --max-failures), last on rank {rank}"
+        said = _plan_lines(getattr(cause, "cause", None) or cause)[-1]
+    else:
+        what, said = "Ray lost a process that training needs", _plan_lines(error)[0]
+    return f"{what}: {said.rstrip('.')}; checkpoints are kept, and the same command goes on from them"
+
+
+def _plan_lines(error: BaseException) -> list[str]:
+    return str(error).strip().splitlines() or [type(error).__name__]

@@ -1,0 +1,99 @@
+"""What ranks and trials wait for on a cluster that others use too: said, and said again."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.util import placement_group_table
+
+from pipeline.common.progress import console
+
+FIRST_SECONDS, AGAIN_SECONDS = 10.0, 60.0  # until it is said, and until it is said again
+
+PENDING = ("PENDING", "RESCHEDULING")  # of Ray's groups of resources
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What Ray tells of a cluster."""
+
+    total: Mapping[str, float]
+    free: Mapping[str, float]
+    drivers: Sequence[str]  # the other ones that are connected
+
+
+def sentence(what: str, each: Mapping[str, float], seen: Seen) -> str:
+    """What is waited for; `each` is what one of it needs."""
+    needs = {name: amount for name, amount in each.items() if amount}
+    asked = " and ".join(f"{amount:g} {name}" for name, amount in needs.items())
+    free = ", ".join(
+        f"{seen.free.get(name, 0):g} of {seen.total.get(name, 0):g} {name}s are free" for name in needs
+    )
+    who = ", ".join(seen.drivers)
+    others = f"other drivers on this cluster: {who}" if who else "`ray status` tells more"
+    return f"waiting for {what} of {asked} each: {free}; {others}"
+
+
+class Waiting:
+    """Told a few times a second whether anything has started; says what is waited for as long as not."""
+
+    def __init__(self, what: str, each: Mapping[str, float]) -> None:
+        self.what = what
+        self.each = {name: amount for name, amount in each.items() if amount}
+        self.since = self.looked = time.monotonic()
+        self.begun = self.told = False
+        self.asking: threading.Thread | None = None
+
+    def look(self, *, begun: bool) -> None:
+        self.begun = self.begun or begun
+        now = time.monotonic()
+        pause = AGAIN_SECONDS if self.told else FIRST_SECONDS
+        busy = self.asking is not None and self.asking.is_alive()
+        if self.begun or busy or now - self.looked < pause:
+            return
+        self.looked = now
+        # In a thread: where Ray's servers are gone its answer takes a minute.
+        self.asking = threading.Thread(
+            target=self._say, args=(now - self.since,), name="waiting", daemon=True
+        )
+        self.asking.start()
+
+    def _say(self, seconds: float) -> None:
+        try:
+            if not self._is_pending():  # its processes are being started, which takes a while under load
+                return
+            text = sentence(self.what, self.each, _seen())
+        except Exception as error:  # Ray raises plain ones; nothing depends on this
+            text = f"waiting for {self.what}; Ray does not tell what for ({type(error).__name__})"
+        if not self.begun:
+            self.told = True
+            console.print(f"{text} ({seconds:.0f} s so far)", soft_wrap=True, markup=False)
+
+    def _is_pending(self) -> bool:
+        """Whether Ray has a group of such resources that has no place yet."""
+        groups = [each for each in placement_group_table().values() if each["state"] in PENDING]
+        return any(dict(bundle) == self.each for group in groups for bundle in group["bundles"].values())
+
+
+def _seen() -> Seen:
+    return Seen(ray.cluster_resources(), ray.available_resources(), _drivers())
+
+
+def _drivers() -> list[str]:
+    """Other processes that use the cluster."""
+    own = ray.get_runtime_context().get_job_id()
+    jobs: list[dict[str, Any]] = ray._private.state.jobs()
+    return [
+        f"process {job['DriverPid']} on {job['DriverIPAddress']} ({_short(job['Entrypoint'])})"
+        for job in jobs
+        if not job["IsDead"] and job["JobID"] != own
+    ]
+
+
+def _short(command: str) -> str:
+    """A command line, without folders."""
+    words = " ".join(word.rpartition("/")[2] for word in command.split())
+    return words if len(words) <= 60 else f"{words[:59]}…"

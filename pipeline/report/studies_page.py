@@ -1,0 +1,95 @@
+"""studies/index.html: every study and search that has run, from what they left in their folders."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from pipeline.common import files, paths
+
+NAME = "index.html"
+SUMMARY = "summary.json"
+
+# Columns of a study's table, by the measure's name, in this order; those that no setting has are left out.
+COLUMNS = {
+    "validation": ("cost, validation", "nats an image, channels together, on the images by which was chosen"),
+    "paper_cost": (
+        "paper's cost",
+        "what the paper printed, on SVHN's whole training set: nats an image of a channel",
+    ),
+    "channel_cost_train": ("cost, train", "the same here: mean of the channels, training images"),
+    "channel_cost": ("cost, test", "the same, test images"),
+    "excess": ("excess", "cost above the least that any model can reach, nats an image, channels together"),
+    "bits_per_dim": ("bits/dim", "cost of a density, bits a byte"),
+    "kl": ("KL", "what z is told of an image, nats, channels together"),
+    "mse": ("MSE", "of the posterior mean's reconstruction, a pixel in [0, 1]"),
+    "psnr": ("PSNR", "dB"),
+    "ssim": ("SSIM", "structural similarity"),
+    "active_units": ("active", "latent units whose posterior mean varies by more than 0.01"),
+    "against": ("against the defaults", "whether a seed of the defaults might have given this"),
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One study on the page."""
+
+    name: str
+    summary: dict[str, Any]
+    columns: list[tuple[str, str]]  # title and meaning
+    rows: list[tuple[str, list[str]]]
+    pictures: list[str]  # files, by their paths from the page
+
+
+def write(order: Sequence[str]) -> None:
+    """Write the page anew; names that are not in `order` come last.
+
+    Raises:
+        PipelineError: a summary cannot be read, or the page not be written.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template("studies.html").render(
+        sections=[_section(folder) for folder in _folders(order)]
+    )
+    files.write_text(paths.STUDIES / NAME, text)
+
+
+def _folders(order: Sequence[str]) -> list[Path]:
+    ranks = {name: rank for rank, name in enumerate(order)}
+    folders = [path.parent for path in paths.STUDIES.glob(f"*/{SUMMARY}")]
+    return sorted(folders, key=lambda folder: (ranks.get(folder.name, len(ranks)), folder.name))
+
+
+def _section(folder: Path) -> Section:
+    try:
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise files.unreadable(folder / SUMMARY, error) from None
+    settings: dict[str, dict[str, Any]] = summary["settings"]
+    names = [name for name in COLUMNS if any(name in values for values in settings.values())]
+    rows = [(label, [_cell(name, values.get(name)) for name in names]) for label, values in settings.items()]
+    return Section(
+        folder.name,
+        summary,
+        [COLUMNS[name] for name in names],
+        rows,
+        [f"{folder.name}/{name}" for name in ("plot.svg", "pictures.png") if (folder / name).exists()],
+    )
+
+
+DIGITS = {"mse": 5, "bits_per_dim": 3, "ssim": 3, "active_units": 0, "psnr": 1, "excess": 1, "kl": 1}
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else f"{value:.{DIGITS.get(name, 2)}f}"

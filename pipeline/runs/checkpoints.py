@@ -1,0 +1,95 @@
+"""A run's checkpoints.
+
+Each rank writes its own components; an epoch counts once all its files are there. A checkpoint belongs to
+components, not to ranks, so a run goes on with another number of them. Ray Train's own checkpoint registry
+is not used: it is one JSON file, rewritten in place and bound to the version of Ray, so a kill at the wrong
+moment, or an upgrade, would lose the run.
+"""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pyarrow import fs
+from safetensors import SafetensorError
+
+from pipeline.common.errors import PipelineError
+from pipeline.runs.run_folder import SUFFIX, RunFolder
+from vae import modelfile, tensorfile
+from vae.stack import TrainingState
+
+KEPT = 2  # epochs: one more than needed, should the newest prove damaged
+
+
+class Checkpoints(RunFolder):
+    """The checkpoints of one run, of these components."""
+
+    def __init__(self, storage: str, run: str, components: Sequence[str]) -> None:
+        super().__init__(storage, run)
+        self.components = tuple(components)
+
+    def save(self, state: TrainingState) -> None:
+        """Write one component's state. The file appears whole or not at all.
+
+        Raises:
+            PipelineError: the storage is full or cannot be written; earlier checkpoints stay.
+        """
+        folder = self.folder(state.epoch)
+        part = f"{folder}/.{state.component}.{uuid.uuid4().hex}.part"
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                local = Path(scratch) / "state"
+                modelfile.save_checkpoint(local, state)
+                self.files.create_dir(folder)
+                fs.copy_files(str(local), part, fs.LocalFileSystem(), self.files)
+            self.files.move(part, self.path(state.epoch, state.component))
+        except (OSError, SafetensorError) as error:
+            with suppress(OSError):
+                self.files.delete_file(part)
+            raise PipelineError(
+                f"{self.storage}/{self.run}: the checkpoint of epoch {state.epoch} cannot be written: "
+                f"{_reason(error)}; make room or name other --storage, and run the command again: "
+                f"it goes on from the last checkpoint"
+            ) from error
+
+    def load(self, epoch: int, component: str) -> TrainingState:
+        with tempfile.TemporaryDirectory() as scratch:
+            local = Path(scratch) / f"{component}{SUFFIX}"
+            fs.copy_files(self.path(epoch, component), str(local), self.files, fs.LocalFileSystem())
+            return modelfile.load_checkpoint(local)
+
+    def latest(self, most: int | None = None) -> int:
+        """The last epoch, up to `most`, that all components can be loaded from; 0 if there is none.
+
+        Raises:
+            PipelineError: a checkpoint is there, and may not be read.
+        """
+        for epoch in reversed(self.epochs()):
+            if (most is None or epoch <= most) and all(
+                self._is_whole(epoch, component) for component in self.components
+            ):
+                return epoch
+        return 0
+
+    def prune(self, newest: int) -> None:
+        """Delete epochs before the newest ones. Called by one rank, once `newest` is whole."""
+        for epoch in [e for e in self.epochs() if e <= newest][:-KEPT]:
+            self.files.delete_dir(self.folder(epoch))
+
+    def _is_whole(self, epoch: int, component: str) -> bool:
+        try:
+            return self.load(epoch, component).epoch == epoch
+        except PermissionError as error:
+            # Not damaged: to begin again would throw away what was trained.
+            path = self.path(epoch, component)
+            raise PipelineError(f"{path}: cannot be read: {_reason(error)}; mend its permissions") from None
+        except (OSError, tensorfile.ModelFileError):
+            return False
+
+
+def _reason(error: Exception) -> str:
+    """The system's own words: pyarrow wraps them in a sentence with paths."""
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)

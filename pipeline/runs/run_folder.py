@@ -1,0 +1,191 @@
+"""A run's folder, on a local disk or on storage that all nodes share, and what lies in it besides weights.
+
+<storage>/<run>/about.json                       what the run is, and which models came from it
+<storage>/<run>/epoch-000012/red.safetensors     one checkpoint a component (see `checkpoints`)
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from pyarrow import fs
+
+from pipeline.common.errors import PipelineError
+
+ABOUT = "about.json"
+MARK = "storage-mark"
+TRIALS = "trials"  # a folder beside the runs, with the checkpoints of studies' trials
+SUFFIX = ".safetensors"
+# What may lie in a run's folder, by its path from there: all that is written to it.
+OURS = re.compile(
+    rf"about\.json|timing\.json|{MARK}(-\w+)?|epoch-\d{{6}}(/[^/]+{re.escape(SUFFIX)})?|(.*/)?\.[^/]+\.part"
+)
+
+
+class RunFolder:
+    """Cheap to make, on the driver and on every rank; holds nothing open."""
+
+    def __init__(self, storage: str, run: str) -> None:
+        """`storage` is an absolute path or a URI that pyarrow knows, such as s3://bucket/folder."""
+        self.files, root = open_storage(storage)
+        self.storage, self.run = storage, run
+        self.root = f"{root}/{run}"
+
+    def path(self, epoch: int, component: str) -> str:
+        return f"{self.folder(epoch)}/{component}{SUFFIX}"
+
+    def folder(self, epoch: int) -> str:
+        return f"{self.root}/epoch-{epoch:06}"
+
+    def epochs(self) -> list[int]:
+        """Epochs that have a folder, whole or not."""
+        names = [info.base_name for info in self._list(self.root)]
+        return sorted(int(n.removeprefix("epoch-")) for n in names if n.startswith("epoch-"))
+
+    def complete(self, components: Sequence[str]) -> int:
+        """The last epoch that has a file of each component, unread; 0 if there is none."""
+        for epoch in reversed(self.epochs()):
+            if {c + SUFFIX for c in components} <= {
+                info.base_name for info in self._list(self.folder(epoch))
+            }:
+                return epoch
+        return 0
+
+    def size(self) -> int:
+        """Bytes of all that is in it."""
+        return sum(info.size or 0 for info in self._list(self.root, recursive=True))
+
+    def about(self) -> dict[str, Any]:
+        """What `describe` left; empty if nothing did."""
+        try:
+            with self.files.open_input_stream(f"{self.root}/{ABOUT}") as stream:
+                return dict(json.loads(stream.read()))
+        except (FileNotFoundError, ValueError):
+            return {}
+        except OSError as error:
+            raise _unreadable(self.storage, error, f"{self.root}/{ABOUT}") from None
+
+    def describe(self, **about: Any) -> None:
+        """Set entries of the description."""
+        whole = json.dumps(self.about() | about, indent=1)
+        part = f"{self.root}/.{ABOUT}.{uuid.uuid4().hex}.part"
+        try:
+            self._write(part, whole)
+            self.files.move(part, f"{self.root}/{ABOUT}")
+        except OSError as error:
+            raise PipelineError(f"--storage {self.storage}: cannot be written: {error}") from None
+
+    def mark(self) -> str:
+        """Leave a mark that `check_shared` looks for on other nodes; return it.
+
+        It is this driver's own. For whoever holds the run: what killed drivers left is removed.
+        """
+        mark = uuid.uuid4().hex
+        try:
+            for info in self._list(self.root):
+                if info.base_name.startswith(MARK):
+                    self.files.delete_file(info.path)
+            self._write(self._mark(mark), mark)
+        except OSError as error:
+            raise PipelineError(f"--storage {self.storage}: cannot be written: {error}") from None
+        return mark
+
+    @contextmanager
+    def marked(self) -> Iterator[str]:
+        """A mark for the block."""
+        mark = self.mark()
+        try:
+            yield mark
+        finally:
+            self.unmark(mark)
+
+    def unmark(self, mark: str) -> None:
+        """Remove the mark; one that cannot be removed is the next driver's to remove."""
+        with suppress(OSError):
+            self.files.delete_file(self._mark(mark))
+
+    def _mark(self, mark: str) -> str:
+        return f"{self.root}/{MARK}-{mark}"
+
+    def check_shared(self, mark: str, node: str) -> None:
+        """Raise unless this node sees what the driver left, since then its checkpoints would be lost."""
+        try:
+            with self.files.open_input_stream(self._mark(mark)) as stream:
+                found = stream.read().decode()
+        except OSError:
+            found = None
+        if found != mark:
+            raise PipelineError(
+                f"--storage {self.storage}: node {node} does not see what the driver writes there; "
+                "name storage that every node shares, such as s3://bucket/folder or an NFS path"
+            )
+
+    def is_run(self) -> bool:
+        """Whether it is one: a storage may have other folders beside runs."""
+        names = {info.base_name for info in self._list(self.root)}
+        return ABOUT in names or any(name.startswith(("epoch-", MARK)) for name in names)
+
+    def delete(self) -> None:
+        """Delete it.
+
+        Raises:
+            PipelineError: something in it was not written by vaepipe; nothing was deleted.
+        """
+        paths = [info.path.removeprefix(f"{self.root}/") for info in self._list(self.root, recursive=True)]
+        if foreign := sorted(path for path in paths if not OURS.fullmatch(path)):
+            raise PipelineError(
+                f"{self.storage}/{self.run}: holds {foreign[0]}, which vaepipe did not write; move it "
+                "elsewhere"
+            )
+        self.files.delete_dir(self.root)
+
+    def _write(self, path: str, text: str) -> None:
+        self.files.create_dir(self.root)
+        with self.files.open_output_stream(path) as stream:
+            stream.write(text.encode())
+
+    def _list(self, folder: str, recursive: bool = False) -> Iterable[fs.FileInfo]:
+        selector = fs.FileSelector(folder, allow_not_found=True, recursive=recursive)
+        try:
+            return list(self.files.get_file_info(selector))
+        except OSError as error:
+            raise _unreadable(self.storage, error, folder) from None
+
+
+def names(storage: str) -> list[str]:
+    """The runs in a storage.
+
+    Raises:
+        PipelineError: it cannot be used.
+    """
+    files, root = open_storage(storage)
+    try:
+        folders = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
+    except OSError as error:
+        raise _unreadable(storage, error, root) from None
+    found = (info.base_name for info in folders if info.type == fs.FileType.Directory)
+    return sorted(name for name in found if name != TRIALS and RunFolder(storage, name).is_run())
+
+
+def _unreadable(storage: str, error: OSError, place: str) -> PipelineError:
+    """Such as keys that are wrong, or a bucket of somebody else's; or permissions on a local disk."""
+    if isinstance(error, PermissionError) and "://" not in storage:
+        return PipelineError(f"{place}: cannot be read: Permission denied")
+    said = " ".join(str(error).split())
+    return PipelineError(f"--storage {storage}: cannot be used: {said}")
+
+
+def open_storage(storage: str) -> tuple[fs.FileSystem, str]:
+    """Its file system, and its folder there, without a / at the end.
+
+    Raises:
+        PipelineError: it is of no kind that is known.
+    """
+    try:
+        files, root = fs.FileSystem.from_uri(storage)
+    except (OSError, ValueError) as error:
+        raise PipelineError(f"--storage {storage}: cannot be used: {error}") from None
+    return files, root.rstrip("/")

@@ -1,0 +1,65 @@
+"""What trials left on disk that no study or search of today's parameters asks for."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.common import files, paths
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import params
+from pipeline.runs.run_folder import RunFolder
+from pipeline.search.state import SearchState
+from pipeline.trials import spec
+from pipeline.trials.dataset import TrialData, locked
+from pipeline.trials.spec import StudiesFile
+from pipeline.trials.tuner import TrialCompute
+
+# A training's checkpoints, a result, and what a killed driver left: whatever else is there is somebody's.
+NAMES = re.compile(r"[0-9a-f]{16}(-\d{6}\.safetensors)?|session-[0-9a-f]{32}")
+
+
+def unasked(found: StudiesFile) -> list[Path]:
+    """Results, checkpoints and journals that may go. For whoever holds the trials.
+
+    Raises:
+        PipelineError: params.yaml, studies.yaml or the data are wrong or absent.
+    """
+    base = params.read()
+    data = TrialData(base)
+    spec.check(list(found.studies), yes=True)
+    wanted = {trial.fit for study in found.studies.values() for trial in data.plan(study)}
+    journals = set()
+    for search in found.searches.values():
+        state = SearchState(search, base, data)
+        journals.add(state.journal.path)
+        wanted |= {state.trial(tried.setting).fit for tried in state.journal.tried.values()}
+    trials = [path for path in paths.trials().glob("*") if NAMES.fullmatch(path.name)]
+    leftover = [p for p in trials if p.name.split("-")[0].split(".")[0] not in wanted]
+    return sorted(leftover) + sorted(set(paths.searches().glob("*.jsonl")) - journals)
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all that is in a folder."""
+    found = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in found if file.is_file())
+
+
+def prune(found: StudiesFile, agree: Callable[[list[Path]], bool]) -> list[Path]:
+    """Delete what may go, if `agree` says so; return it.
+
+    Raises:
+        PipelineError: trials are being run, or something of the workspace is wrong.
+    """
+    with locked(TrialCompute()):
+        unused = unasked(found)
+        if not unused or not agree(unused):
+            return []
+        for path in unused:
+            try:
+                if path.is_dir():
+                    RunFolder(str(path.parent.absolute()), path.name).delete()
+                else:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                raise PipelineError(f"{path}: cannot be deleted: {files.reason(error)}") from None
+        return unused

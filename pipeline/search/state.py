@@ -1,0 +1,133 @@
+"""A search, and what is known of it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.common import paths
+from pipeline.experiment import params
+from pipeline.experiment.params import Params
+from pipeline.runs import identity
+from pipeline.search.journal import Journal, SearchTrial
+from pipeline.search.space import inside
+from pipeline.trials import planning, results, spec
+from pipeline.trials.dataset import TrialData
+from pipeline.trials.planning import Trial
+from pipeline.trials.results import TrialResult
+from pipeline.trials.setting import SECTIONS, Setting, short
+from pipeline.trials.spec import Search, corners
+from pipeline.trials.trial import TrialReport
+
+REDUCTION = 3  # of the trials that reach a rung of epochs, one in so many goes on
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trial that was measured after all its epochs."""
+
+    setting: Setting
+    result: TrialResult
+
+    @property
+    def cost(self) -> float:
+        """Validation, nats an image of all channels."""
+        return self.result.snapshot.found[paths.JOINT]["validation"]["cost"]
+
+
+class SearchState:
+    """A search, and what is known of it."""
+
+    def __init__(self, search: Search, base: Params, data: TrialData) -> None:
+        self.search, self.base, self.data = search, base, data
+        self.raw: Mapping[str, Any] = params.load()
+        self.where = f"{paths.STUDIES_YAML}: searches.{search.name}"
+        self.journal = Journal(self._key())
+        self.defaults = {path: self.raw[path.split(".")[0]][path.split(".")[1]] for path in search.space}
+
+    def check(self) -> None:
+        """Raise where the images are not enough for some setting of the space."""
+        for setting in corners(self.search.space):
+            self.data.check(spec.parameters(self.raw, setting, self.where), self.where)
+
+    def _key(self) -> str:
+        """Of all that shapes what is suggested, and what comes of it; not of how many trials there are."""
+        fixed = identity.result_params(self.base.model, self.base.train)
+        sections = dict(zip(SECTIONS, fixed, strict=True))
+        for path in self.search.space:
+            section, key = path.split(".")
+            sections[section].pop(key, None)
+        space = {path: repr(dimension) for path, dimension in self.search.space.items()}
+        shape = [sections, space, self.search.grace, self.base.train.epochs, REDUCTION]
+        digest = hashlib.blake2b(self.data.digest, digest_size=8)
+        digest.update(json.dumps(shape, sort_keys=True).encode())
+        return digest.hexdigest()
+
+    def trial(self, setting: Setting) -> Trial:
+        [trial] = planning.plan(self.raw, [setting], self.data.digest, self.where)
+        return trial
+
+    def tried(self) -> list[SearchTrial]:
+        """The trials in the order of their starts. A result on disk counts, whoever left it there."""
+        return [self._known(each) for each in list(self.journal.tried.values())[: self.search.trials]]
+
+    def _known(self, tried: SearchTrial) -> SearchTrial:
+        result = results.find(self.trial(tried.setting))
+        if not result:
+            return tried if tried.state != "finished" else replace(tried, state="started")
+        costs = {report.epoch: report.costs for report in result.reports()}
+        return replace(tried, state="finished", costs=costs, seconds=result.snapshot.seconds)
+
+    def missing(self) -> int:
+        """Trials that have not ended."""
+        return self.search.trials - sum(each.state != "started" for each in self.tried())
+
+    def points(self) -> list[Setting]:
+        """What Optuna is given before its own suggestions: what was tried, in order; first, the defaults."""
+        before = [each.setting for each in self.tried()]
+        allowed = all(inside(value, self.search.space[path]) for path, value in self.defaults.items())
+        return before or ([self.defaults] if allowed else [])
+
+    def known_reports(self) -> dict[str, list[TrialReport]]:
+        """By fit, the reports of trials that have ended; and of all that have a result, also from studies."""
+        epochs = self.base.train.epochs
+        told = {}
+        for path in results.of_epochs(epochs):
+            result = results.load(results.fit(path), epochs)
+            if result:
+                told[results.fit(path)] = result.reports()
+        for each in self.tried():
+            if each.state in ("stopped", "failed"):
+                told[self.trial(each.setting).fit] = [
+                    TrialReport(epoch, costs, each.seconds) for epoch, costs in sorted(each.costs.items())
+                ]
+        return told
+
+    def candidates(self) -> list[Candidate]:
+        """Those that reached the last epoch, the best first."""
+        found = []
+        for each in self.tried():
+            result = results.find(self.trial(each.setting))
+            if result:
+                found.append(Candidate(each.setting, result))
+        return sorted(found, key=lambda candidate: candidate.cost)
+
+    def best(self) -> Candidate | None:
+        return next(iter(self.candidates()), None)
+
+    def verdict(self, best: Candidate) -> str:
+        states = [each.state for each in self.tried()]
+        counts = ", ".join(
+            f"{states.count(state)} {text}"
+            for state, text in (("finished", "finished"), ("stopped", "stopped early"), ("failed", "failed"))
+            if state in states
+        )
+        label = short(best.setting)
+        said = f"{len(states)} trials, {counts}. Best: {label}: validation cost {best.cost:.1f} nats"
+        default = next((c for c in self.candidates() if c.setting == self.defaults), None)
+        if default is None:
+            return f"{said}."
+        if default is best:
+            return f"{said}: the defaults."
+        return f"{said}, {default.cost - best.cost:.1f} less than the defaults."

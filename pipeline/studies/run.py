@@ -1,0 +1,239 @@
+"""Run studies: what is missing is trained, then the figures are put together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.common import files, paths
+from pipeline.common.errors import Interrupted, PipelineError
+from pipeline.common.progress import console, output
+from pipeline.distributed import ray_session
+from pipeline.experiment import params
+from pipeline.experiment.params import Params
+from pipeline.report import figures, studies_page
+from pipeline.runs.storage_lock import Check
+from pipeline.studies import pictures, tables
+from pipeline.studies.tables import Outcome
+from pipeline.trials import dataset, planning, results, spec, tuner, worker
+from pipeline.trials.dataset import TrialData
+from pipeline.trials.planning import Fit, Trial
+from pipeline.trials.results import TrialResult
+from pipeline.trials.setting import short_value
+from pipeline.trials.spec import Study
+from pipeline.trials.trial import TrialReport
+from pipeline.trials.tuner import TrialCompute
+from pipeline.trials.view import TrialsView
+from pipeline.trials.worker import Shared
+
+FILES = ("results.csv", "plot.svg", "pictures.png", "metrics.json")  # of a study, besides its summary
+
+
+def run(studies: Sequence[Study], noise: Study, machines: TrialCompute) -> None:
+    """Run studies, together with the seeds of the noise band; write studies/<name>/ and studies/index.html.
+
+    Raises:
+        PipelineError: data are absent or do not fit, or nothing could be trained.
+    """
+    with dataset.locked(machines) as check:
+        base = params.read()
+        data = TrialData(base)
+        wanted = {each.name: each for each in (*studies, noise)}
+        trials = {name: data.plan(each) for name, each in wanted.items()}
+        failed = train([each for several in trials.values() for each in several], data, machines, check)
+        seeds = tuple(result for each in trials[noise.name] if (result := results.find(each)))
+        outcomes = [_outcome(study, trials[study.name], seeds, failed.reasons) for study in studies]
+        for outcome in outcomes:
+            if outcome.trials:
+                _write(outcome, data, base)
+            else:
+                _clear(outcome.study)
+        studies_page.write(spec.read().names())
+    for outcome in outcomes:
+        _show(outcome)
+    console.print(f"All studies: {paths.STUDIES / studies_page.NAME}")
+    for outcome in outcomes:
+        if not outcome.trials:
+            reason = next(iter(outcome.failed.values()))
+            raise PipelineError(f"study {outcome.study.name}: every trial failed, the first with: {reason}")
+    if failed.crashed:
+        raise PipelineError(
+            f"{len(failed.crashed)} trials failed, not by their settings; what the others found is written, "
+            "and the same command tries them again"
+        )
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Trainings without a result, by key."""
+
+    reasons: Mapping[str, str]
+    crashed: frozenset[str] = frozenset()  # those whose processes failed: another try may succeed
+
+
+def train(trials: Sequence[Trial], data: TrialData, machines: TrialCompute, check: Check) -> Failed:
+    """Train what has no result yet; return what failed. `check` raises once the storage is lost.
+
+    Raises:
+        PipelineError: the machines asked for are not there, or Ray was lost; results are kept.
+    """
+    missing = [each for each in trials if results.find(each) is None]
+    jobs = planning.fits(missing)
+    for key in {each.fit for each in trials} - {job.key for job in jobs}:
+        dataset.forget(key, machines)  # where a kill came between a result and this
+    distinct = len({(each.fit, each.epochs) for each in trials})
+    if not jobs:
+        console.print(f"{distinct} trials, all finished already: nothing to train")
+        return Failed({})
+    to_run = len({(each.fit, each.epochs) for each in missing})
+    already = f", {distinct - to_run} finished already" if distinct > to_run else ""
+    with ray_session.connected(machines.address, [check]) as session:
+        offer = ray_session.cluster_resources(session)
+        wanted = tuner.request_trials(offer, machines)
+        trainings = f" in {len(jobs)} trainings" if len(jobs) < to_run else ""
+        console.print(
+            f"{distinct} trials{already}; {to_run} to run{trainings}, {wanted}, on {data.about}",
+            soft_wrap=True,
+        )
+        channels = {str(job.model.channels) for job in jobs}
+        with (
+            data.shared(channels, machines, wanted.device) as shared,
+            TrialsView("trials", min(wanted.at_once, len(jobs)), len(jobs)) as view,
+        ):
+            keeper = StudyRecorder(jobs, missing, machines, view)
+            try:
+                tuner.run(
+                    _trainable,
+                    {"jobs": jobs, "shared": shared},
+                    {"job": tuner.one_trial_each(len(jobs))},
+                    wanted,
+                    keeper,
+                    session,
+                    machines.max_failures,
+                )
+            except KeyboardInterrupt:
+                raise Interrupted(
+                    f"interrupted: {keeper.kept} of {to_run} trials are finished and kept, the others go on "
+                    "from their checkpoints: run the same command again"
+                ) from None
+    return Failed(keeper.failures, frozenset(keeper.crashed))
+
+
+def _trainable(config: Mapping[str, Any], jobs: Sequence[Fit], shared: Shared) -> None:
+    worker.run_trial(jobs[config["job"]], shared)
+
+
+class StudyRecorder:
+    """Writes results down as they come, and shows how trials fare. A `TrialCallback`."""
+
+    def __init__(
+        self, jobs: Sequence[Fit], trials: Sequence[Trial], machines: TrialCompute, view: TrialsView
+    ) -> None:
+        self.jobs, self.machines, self.view = jobs, machines, view
+        self.failures: dict[str, str] = {}
+        self.crashed: set[str] = set()  # of those the ones that were not the settings' own
+        self.kept = 0
+        self.named: dict[str, Fit] = {}
+        for job in jobs:
+            view.add(job.key, _label([each for each in trials if each.fit == job.key]), job.train.epochs)
+
+    def started(self, name: str, config: Mapping[str, Any]) -> None:
+        self.named[name] = self.jobs[config["job"]]
+        self.view.start(self.named[name].key)
+
+    def reported(self, name: str, report: TrialReport, machine: str) -> None:
+        job = self.named[name]
+        self.view.report(job.key, report.epoch, dataset.costs_text(report), report.seconds)
+        if report.snapshot:
+            results.save(job.key, TrialResult(report.snapshot, machine))
+            self.kept += 1
+
+    def tried_again(self, name: str, config: Mapping[str, Any], reason: str) -> None:
+        self.view.again(self.jobs[config["job"]].key, reason)
+
+    def diverged(self, name: str, reason: str) -> None:
+        self.failures[self.named[name].key] = reason
+
+    def failed(self, name: str, config: Mapping[str, Any], reason: str) -> None:
+        key = self.jobs[config["job"]].key
+        self.failures[key] = reason
+        self.crashed.add(key)
+
+    def ended(self, name: str, config: Mapping[str, Any]) -> None:
+        job = self.jobs[config["job"]]
+        if job.key in self.failures:
+            self.view.end(job.key, "failed", f"failed: {self.failures[job.key]}")
+            return
+        dataset.forget(job.key, self.machines)
+        last = results.load(job.key, job.train.epochs)
+        text = f"finished in {last.snapshot.seconds:,.0f} s" if last else "ended"
+        self.view.end(job.key, "finished", text)
+
+
+def _label(trials: Sequence[Trial]) -> str:
+    """Of a training: the first of its trials, and those that differ from it in epochs alone."""
+    first = trials[0]
+    same = [each for each in trials if set(each.setting) == set(first.setting)]
+    return " and ".join(dict.fromkeys(each.label for each in same))
+
+
+def _outcome(
+    study: Study, trials: Sequence[Trial], seeds: tuple[TrialResult, ...], failures: Mapping[str, str]
+) -> Outcome:
+    found, failed = [], {}
+    for each in trials:
+        result = results.find(each)
+        if result:
+            found.append((each, result))
+        else:
+            failed[each.label] = failures.get(each.fit, "it has no result; run the command again")
+    return Outcome(study, tuple(found), seeds, failed)
+
+
+def _clear(study: Study) -> None:
+    """Remove what an earlier run of it left: it would pass for this one's."""
+    for name in (*FILES, studies_page.SUMMARY):
+        (paths.study(study.name) / name).unlink(missing_ok=True)
+
+
+def _write(outcome: Outcome, data: TrialData, base: Params) -> None:
+    about = f"{data.about}; {_described(base)}"
+    folder = paths.study(outcome.study.name)
+    csv, plot, grid, metrics = (folder / name for name in FILES)
+    files.write_text(csv, tables.results(outcome))
+    files.write_bytes(plot, pictures.plot(outcome))
+    files.write_bytes(grid, figures.png(pictures.reconstructions(outcome, data.originals)))
+    files.write_json(metrics, tables.metrics(outcome))
+    files.write_json(folder / studies_page.SUMMARY, tables.summary(outcome, about))
+
+
+def _described(base: Params) -> str:
+    """The defaults, in a line."""
+    model, fit = base.model, base.train
+    return (
+        f"{model.channels} {model.architecture} {short_value(model.hidden)}, latent {model.latent}, "
+        f"{model.activation}, {model.likelihood}; {fit.epochs} epochs, batches of {fit.batch_size}"
+    )
+
+
+def _show(outcome: Outcome) -> None:
+    """The figures and what they say, on standard output."""
+    if not outcome.trials:
+        return
+    columns, rows = tables.table(outcome)
+    table = Table("", *columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for column in table.columns:
+        column.no_wrap = True
+    for row in rows:
+        table.add_row(*map(escape, row))
+    out = output()
+    out.print(f"\n[bold]{outcome.study.name}[/]  {escape(outcome.study.question)}")
+    out.print(table)
+    for sentence in tables.verdict(outcome):
+        out.print(sentence, markup=False)
+    out.print(f"{paths.study(outcome.study.name)}/: {', '.join((*FILES, studies_page.SUMMARY))}")

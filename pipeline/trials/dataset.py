@@ -1,0 +1,151 @@
+"""What studies and searches stand on: the images, who may train on them, and what is kept meanwhile."""
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn
+
+from pipeline.common import locks, paths
+from pipeline.common.errors import PipelineError
+from pipeline.data import images
+from pipeline.data.images import Images
+from pipeline.evaluation import metrics
+from pipeline.experiment import params
+from pipeline.experiment.params import Params
+from pipeline.runs import identity, run_folder, storage_lock
+from pipeline.runs.run_folder import RunFolder
+from pipeline.runs.storage_lock import Check
+from pipeline.trials import planning, trial, tuner
+from pipeline.trials.planning import Trial
+from pipeline.trials.spec import Study
+from pipeline.trials.trial import TrialReport
+from pipeline.trials.tuner import TrialCompute
+from pipeline.trials.worker import Shared
+
+SESSION = "session-"  # begins the name of a driver's folder, in which it leaves its mark
+
+
+@contextmanager
+def locked(machines: TrialCompute) -> Iterator[Check]:
+    """Be the only one that runs trials in this workspace, and the only one that keeps them in that storage.
+
+    Yields a function that raises once the storage is lost to another (see `storage_lock`).
+
+    Raises:
+        PipelineError: another process does; the message names it.
+    """
+
+    def refuse(holder: str) -> NoReturn:
+        raise PipelineError(
+            f"trials of this workspace are being run by {holder}; wait for it, or end it, and run this again"
+        )
+
+    def refuse_storage(holder: str) -> NoReturn:
+        raise PipelineError(
+            f"--storage {machines.storage}: trials there are being run by {holder}; wait for it, or end it, "
+            "or name other --storage"
+        )
+
+    with (
+        locks.locked(paths.trials() / "all", refuse),
+        storage_lock.locked(machines.checkpoints(), "driver", refuse_storage) as check,
+    ):
+        yield check
+
+
+class TrialData:
+    """The images that trials share."""
+
+    def __init__(self, base: Params) -> None:
+        """Read data/channels.
+
+        Raises:
+            PipelineError: a file is absent or damaged.
+        """
+        self.training, self.held_out = images.load_training(paths.COLOURS, base.data.validation)
+        self.test = images.load_test(paths.COLOURS)
+        self.originals = self.test.part(metrics.evenly_spaced(len(self.test), trial.SHOWN)).pictures()
+        digest = hashlib.blake2b()
+        for name, split in self.splits().items():
+            identity.add_images(digest, name, split, labels=split.labels is not None)
+        planning.add_sources(digest)
+        self.digest = digest.digest()
+        self.about = ", ".join(f"{len(split):,} {name}" for name, split in self.splits().items()) + " images"
+
+    def splits(self) -> dict[str, Images]:
+        held_out = {"validation": self.held_out} if len(self.held_out) else {}
+        return {"training": self.training, **held_out, "test": self.test}
+
+    def plan(self, study: Study) -> list[Trial]:
+        """The study's trials.
+
+        Raises:
+            PipelineError: a batch would have more images than there are, or a model is told labels that
+                there are not.
+        """
+        where = f"{paths.STUDIES_YAML}: studies.{study.name}"
+        trials = planning.plan(params.load(), study.settings, self.digest, where)
+        for each in trials:
+            self.check(each.params, where)
+        return trials
+
+    def check(self, wanted: Params, where: str) -> None:
+        """Raise unless these images are enough for these parameters."""
+        if wanted.model.conditional and self.training.labels is None:
+            raise PipelineError(f"{where}: model.conditional is true, but the images have no labels")
+        if wanted.train.batch_size > len(self.training):
+            raise PipelineError(
+                f"{where}: train.batch_size is {wanted.train.batch_size}, more than the "
+                f"{len(self.training)} training images"
+            )
+
+    @contextmanager
+    def shared(self, channels: set[str], machines: TrialCompute, device: str) -> Iterator[Shared]:
+        """All of it in Ray's object store, and a mark in the storage that trials on other nodes look for.
+
+        Raises:
+            PipelineError: the storage cannot be written.
+        """
+        session = f"{SESSION}{uuid.uuid4().hex}"
+        for name in run_folder.names(machines.checkpoints()):
+            if name.startswith(SESSION):  # of a driver that was killed: this one holds the storage
+                _delete(RunFolder(machines.checkpoints(), name))
+        folder = RunFolder(machines.checkpoints(), session)
+        try:
+            yield self._shared(session, folder.mark(), channels, machines, device)
+        finally:
+            _delete(folder)
+
+    def _shared(
+        self, session: str, mark: str, channels: set[str], machines: TrialCompute, device: str
+    ) -> Shared:
+        labelled = self.training.labels is not None
+        named = {"train" if name == "training" else name: split for name, split in self.splits().items()}
+        return Shared(
+            splits={name: tuner.put_images(split, channels) for name, split in named.items()},
+            classes=images.classes(self.training) if labelled else 0,
+            storage=machines.checkpoints(),
+            session=session,
+            mark=mark,
+            checkpoint_seconds=machines.checkpoint_seconds,
+            threads=machines.threads,
+            device=device,
+        )
+
+
+def costs_text(report: TrialReport) -> str:
+    """Costs, nats an image of all channels together."""
+    costs = f"{report.costs['train']:.1f}"
+    return costs + (f" ({report.costs['validation']:.1f})" if "validation" in report.costs else "")
+
+
+def forget(key: str, machines: TrialCompute) -> None:
+    """Delete a finished fit's checkpoints."""
+    _delete(RunFolder(machines.checkpoints(), key))
+
+
+def _delete(folder: RunFolder) -> None:
+    # What cannot be deleted takes room, and harms nobody.
+    with suppress(OSError):
+        folder.delete()

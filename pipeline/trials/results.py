@@ -1,0 +1,92 @@
+"""What trials found, on disk: a file each, kept apart from any study, so that no trial runs twice.
+
+.vaepipe/trials/<key>-000050.safetensors     one snapshot of one training
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from pipeline.common import files, paths
+from pipeline.trials.planning import Trial
+from pipeline.trials.trial import Snapshot, TrialReport
+from vae import tensorfile
+from vae.metrics import EpochMetrics
+from vae.tensorfile import ModelFileError
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A snapshot, and what it was computed on."""
+
+    snapshot: Snapshot
+    machine: str  # such as "1 CPU thread"
+
+    def reports(self) -> list[TrialReport]:
+        """What the trial told after each epoch."""
+        costs: dict[int, dict[str, float]] = {}
+        for record in self.snapshot.history:
+            of_epoch = costs.setdefault(record.epoch, {})
+            of_epoch[record.split] = of_epoch.get(record.split, 0.0) + record.cost
+        return [
+            TrialReport(epoch, of_epoch, self.snapshot.seconds) for epoch, of_epoch in sorted(costs.items())
+        ]
+
+
+def path(fit: str, epochs: int) -> Path:
+    return paths.trials() / f"{fit}-{epochs:06}.safetensors"
+
+
+def of_epochs(epochs: int) -> list[Path]:
+    """The files of all results after so many epochs."""
+    return sorted(paths.trials().glob(f"*-{epochs:06}.safetensors"))
+
+
+def fit(path: Path) -> str:
+    """Whose result a file is."""
+    return path.name.partition("-")[0]
+
+
+def save(fit: str, result: TrialResult) -> None:
+    """Keep a result.
+
+    Raises:
+        PipelineError: it cannot be written.
+    """
+    snapshot = result.snapshot
+    about = {
+        "epoch": snapshot.epoch,
+        "found": snapshot.found,
+        "history": [asdict(record) for record in snapshot.history],
+        "seconds": snapshot.seconds,
+        "machine": result.machine,
+    }
+    with files.atomic_file(path(fit, snapshot.epoch)) as part:
+        tensorfile.write(part, about, {"shown": torch.tensor(snapshot.shown)})
+
+
+def load(fit: str, epochs: int) -> TrialResult | None:
+    """A result; None if there is none. A damaged file counts as none: the trial runs again.
+
+    Raises:
+        PipelineError: it is there, and may not be read.
+    """
+    try:
+        files.check_readable(path(fit, epochs))
+        about, tensors = tensorfile.read(path(fit, epochs))
+        snapshot = Snapshot(
+            epoch=about["epoch"],
+            found=about["found"],
+            shown=tensors["shown"].numpy(),
+            history=[EpochMetrics(**record) for record in about["history"]],
+            seconds=about["seconds"],
+        )
+        return TrialResult(snapshot, about["machine"])
+    except (FileNotFoundError, ModelFileError, KeyError, TypeError):
+        return None
+
+
+def find(trial: Trial) -> TrialResult | None:
+    """A trial's result; None if it has not finished."""
+    return load(trial.fit, trial.epochs)

@@ -1,0 +1,216 @@
+"""A trial: a whole stack trained in one process, and measured after some of its epochs.
+
+Plain code around `vae.fit`; `fleet` runs it under Ray Tune.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.common import files, paths
+from pipeline.evaluation import metrics
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.trials.planning import Fit
+from vae.config import Sizes
+from vae.evaluate import BATCH, evaluate, reconstruct
+from vae.fit import Epoch, fit
+from vae.metrics import EpochMetrics
+from vae.stack import TrainingState, assemble, initial_state
+
+SHOWN = 12  # test images whose reconstructions are kept
+
+# By component, split and measure.
+Found = dict[str, dict[str, dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class SplitTensors:
+    """One split, as models see it."""
+
+    images_CND: Tensor  # uint8
+    side: tuple[int, int]  # height and width
+    labels_N: Tensor | None  # int64, where the model is told them
+
+
+@dataclass(frozen=True)
+class TrialTensors:
+    """What a trial trains on and is measured on."""
+
+    components: tuple[str, ...]
+    sizes: Sizes
+    train: SplitTensors
+    validation: SplitTensors | None
+    test: SplitTensors
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A fit after one of its epochs."""
+
+    epoch: int
+    found: Found
+    shown: np.ndarray  # (SHOWN, 3, H, W) uint8: reconstructions of evenly spaced test images
+    history: list[EpochMetrics]
+    seconds: float  # of training, up to here
+
+
+@dataclass(frozen=True)
+class TrialReport:
+    """A fit after an epoch."""
+
+    epoch: int
+    costs: dict[str, float]  # by split, summed over components
+    seconds: float
+    snapshot: Snapshot | None = None
+
+
+def train_and_measure(
+    job: Fit,
+    data: TrialTensors,
+    checkpoints: Checkpoints,
+    checkpoint_seconds: float,
+    device: str,
+    session: str = "",
+) -> Iterator[TrialReport]:
+    """Train from the last checkpoint, and report every epoch, also those before the checkpoint.
+
+    A report is to be kept before the next is asked for: checkpoints are later than the snapshots before them.
+    `session` names whoever keeps them: when a trial is tried again, it does not repeat snapshots to the same.
+
+    Raises:
+        CostNotFinite: training diverged.
+        PipelineError: a checkpoint cannot be written.
+    """
+    about = checkpoints.about()
+    kept = set(about.get("kept", ())) if session and about.get("session") == session else set()
+    waiting = [epoch for epoch in job.snapshots if epoch not in kept]
+    done = checkpoints.latest(waiting[0])
+    if done:
+        states = [checkpoints.load(done, component) for component in data.components]
+        seconds = float(about.get("seconds", {}).get(str(done), 0))
+    else:
+        states = [
+            initial_state(component, data.train.images_CND[c], data.sizes, job.model, job.train.seed)
+            for c, component in enumerate(data.components)
+        ]
+        seconds = 0.0
+    for epoch in range(1, done + (done != waiting[0])):
+        records = [record for state in states for record in state.history if record.epoch == epoch]
+        yield TrialReport(epoch, _costs(records), seconds * epoch / done)
+    if done == waiting[0]:
+        waiting.pop(0)
+        yield _report(done, states, seconds, data, job.train.seed, device)
+    started = saved = time.monotonic()
+    for trained in _epochs(job, data, states, device):
+        now = time.monotonic()
+        seconds += now - started
+        if waiting and trained.number == waiting[0]:
+            waiting.pop(0)
+            yield _report(trained.number, trained.states(), seconds, data, job.train.seed, device)
+        else:
+            yield TrialReport(trained.number, _costs(trained.records), seconds)
+        if waiting and now - saved >= checkpoint_seconds:
+            told = [snapshot for snapshot in job.snapshots if snapshot not in waiting]
+            _save(checkpoints, trained, seconds, session=session, kept=told)
+            saved = time.monotonic()
+        started = time.monotonic()
+
+
+def _epochs(job: Fit, data: TrialTensors, states: Sequence[TrainingState], device: str) -> Iterator[Epoch]:
+    held_out = data.validation
+    return fit(
+        data.train.images_CND,
+        states,
+        job.train,
+        labels_N=data.train.labels_N,
+        validation_CND=held_out.images_CND if held_out else None,
+        validation_labels_N=held_out.labels_N if held_out else None,
+        device=device,
+    )
+
+
+def _save(checkpoints: Checkpoints, epoch: Epoch, seconds: float, **about: Any) -> None:
+    for state in epoch.states():
+        checkpoints.save(state)
+    times = checkpoints.about().get("seconds", {}) | {str(epoch.number): seconds}
+    checkpoints.describe(seconds=times, **about)
+    checkpoints.prune(epoch.number)
+
+
+def _report(
+    epoch: int, states: Sequence[TrainingState], seconds: float, data: TrialTensors, seed: int, device: str
+) -> TrialReport:
+    history = [record for state in states for record in state.history]
+    last = [record for record in history if record.epoch == epoch]
+    found: Found = {record.component: {} for record in last}
+    for record in last:
+        if record.split == "train":
+            found[record.component]["train"] = {
+                "cost": record.cost,
+                "reconstruction": record.reconstruction,
+                "kl": record.kl,
+            }
+    if data.validation:
+        _measure(found, "validation", states, data.validation, seed, device)
+    pictures = _measure(found, "test", states, data.test, seed, device)
+    found = {
+        component: {split: _rounded(values) for split, values in splits.items()}
+        for component, splits in found.items()
+    }
+    shown = pictures[metrics.evenly_spaced(len(pictures), SHOWN)]
+    snapshot = Snapshot(epoch, found, shown, history, seconds)
+    return TrialReport(epoch, _costs(last), seconds, snapshot)
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: files.round_significant(value) for name, value in values.items()}
+
+
+def _costs(records: Sequence[EpochMetrics]) -> dict[str, float]:
+    costs: dict[str, float] = {}
+    for record in records:
+        costs[record.split] = costs.get(record.split, 0.0) + record.cost
+    return costs
+
+
+def _measure(
+    found: Found, split: str, states: Sequence[TrainingState], part: SplitTensors, seed: int, device: str
+) -> np.ndarray:
+    """Add the measures of each component on a split, and of merged pictures (N, 3, H, W) uint8, returned."""
+    components = [state.component for state in states]
+    model = assemble(states, torch.device(device)).eval()
+    images_CND = part.images_CND.to(device)
+    labels_N = None if part.labels_N is None else part.labels_N.to(device)
+    each = []
+    for component, measured, host_ND in zip(
+        components, evaluate(model, components, images_CND, seed, labels_N), part.images_CND, strict=True
+    ):
+        values = metrics.costs(model, measured, host_ND)
+        each.append(values | {"mse": measured.mse, "active_units": measured.active_units})
+        found[component][split] = each[-1]
+    likeness, pictures = metrics.ImageQuality(), []
+    for start in range(0, images_CND.shape[1], BATCH):
+        block = slice(start, start + BATCH)
+        rebuilt = reconstruct(model, images_CND[:, block], None if labels_N is None else labels_N[block])
+        picture = _pictures(rebuilt, part.side)
+        likeness.add(picture, _pictures(part.images_CND[:, block] / 255, part.side))
+        pictures.append((picture * 255).round().to(torch.uint8).numpy())
+    whole = found.setdefault(paths.JOINT, {})
+    whole.setdefault("train", _sums([found[component]["train"] for component in components]))
+    whole[split] = (each[0] if len(each) == 1 else metrics.sum_components(each)) | likeness.means()
+    return np.concatenate(pictures)
+
+
+def _sums(each: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(values[name] for values in each) for name in each[0]}
+
+
+def _pictures(pixels_CND: Tensor, side: tuple[int, int]) -> Tensor:
+    """Components as pictures, (N, 3, H, W)."""
+    parts = [pixels_ND.reshape(len(pixels_ND), -1, *side) for pixels_ND in pixels_CND]
+    return torch.cat(parts, dim=1)
