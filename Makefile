@@ -28,7 +28,7 @@ bench: .venv/bench
 # N random SIGKILLs, each followed by `dvc repro`: about half a minute each.
 N ?= 20
 soak: .venv/dev
-	$(BIN)/python tests/soak.py $(N)
+	$(BIN)/python tests/system/soak.py $(N)
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -1,25 +1,20 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import models
 import numpy as np
 import pytest
 
 from pipeline.common import paths
 from pipeline.data.svhn import matfile
 from pipeline.data.synthetic import crops as synthetic
-from pipeline.experiment.params import Neighbours
-
-ROOT = Path(__file__).parents[1]
+from tests.helpers import models
+from tests.helpers.checkout import Vaepipe
 
 # Stages and tests call `vaepipe`, `dvc` and `ray` by name: those of this interpreter, activated or not.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-
-CUT: tuple[int, float, Neighbours] = (32, 0.1, "hidden")  # of full numbers, where there are any
-Vaepipe = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture

@@ -1,0 +1,124 @@
+"""What a rank does with its epochs, without Ray: a gloo group of one, and a board that remembers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import distributed as dist
+
+from pipeline.common.errors import PipelineError
+from pipeline.distributed import trainer, worker
+from pipeline.distributed.placement import Assignment, request_ranks
+from pipeline.distributed.status import EpochReport, TrainingStatus
+from pipeline.distributed.view import TrainingView
+from pipeline.runs.checkpoints import Checkpoints
+from tests.helpers.fits import MODEL, TRAIN, fresh, images
+from tests.helpers.models import row
+from vae.fit import Epoch, fit
+from vae.metrics import EpochMetrics
+
+SHARE = Assignment(("red", "green"))
+
+
+class Remembering:
+    """A board whose `post.remote` works in this process."""
+
+    def __init__(self) -> None:
+        self.reports: list[EpochReport] = []
+        self.post = self
+
+    def remote(self, report: EpochReport) -> None:
+        self.reports.append(report)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[None]:
+    dist.init_process_group("gloo", f"file://{tmp_path}/group", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def follow(folder: Path, seconds: float, status: Any) -> list[str]:
+    """Fit red and green; the checkpoints that are there in the end."""
+    job = worker.RankConfig(
+        "run", str(folder), "", SHARE.components, row(20), MODEL, TRAIN, {}, seconds, status
+    )
+    checkpoints = Checkpoints(str(folder), "run", SHARE.components)
+    worker._checkpoint_loop(
+        job, checkpoints, SHARE, fit(images("red", "green"), fresh("red", "green"), TRAIN), 60
+    )
+    return sorted(path.name for path in (folder / "run").iterdir())
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize(
+    ("seconds", "kept"), [(0.0, ["epoch-000003", "epoch-000004"]), (1e9, ["epoch-000001", "epoch-000004"])]
+)
+def test_checkpoints_are_as_far_apart_as_was_asked_for(
+    tmp_path: Path, seconds: float, kept: list[str]
+) -> None:
+    """The first epoch and the last are always kept; two are, once there are more."""
+    status = Remembering()
+    assert follow(tmp_path, seconds, status) == kept
+    posted = [report.records[0].epoch for report in status.reports]
+    assert posted[0] == 1
+    assert posted[-1] == TRAIN.epochs
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        MemoryError("Unable to allocate 3.2 GiB"),
+    ],
+)
+def test_a_full_memory_is_named_with_its_components_and_epoch(error: Exception) -> None:
+    def epochs() -> Iterator[Epoch]:
+        yield Epoch(7, [], list)
+        raise error
+
+    with pytest.raises(PipelineError, match=r"while training red\+green, epoch 8 \(.*\); try more ranks"):
+        list(worker._explain_out_of_memory(epochs(), SHARE, 7))
+    assert PipelineError in worker.NOT_RETRIED
+
+
+def test_other_errors_pass_as_they_are() -> None:
+    def epochs() -> Iterator[Epoch]:
+        raise RuntimeError("connection reset by peer")
+        yield
+
+    with pytest.raises(RuntimeError, match="connection reset by peer"):
+        list(worker._explain_out_of_memory(epochs(), SHARE, 1))
+
+
+def test_the_last_of_too_many_failures_is_one_line() -> None:
+    class GroupError(Exception):
+        def __init__(self) -> None:
+            super().__init__("pages\nand pages")
+            self.worker_failures = {1: ValueError("deep\nConnectionResetError: peer"), 2: ValueError("b")}
+
+    said = trainer._explain(GroupError())
+    assert said.startswith("training failed once too often (see --max-failures), last on rank 1: Connection")
+    assert "\n" not in said
+    other = trainer._explain(RuntimeError("The actor died.\npages"))
+    assert other.startswith("Ray lost a process that training needs: The actor died; checkpoints are kept")
+
+
+def test_what_people_read_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    from pipeline.distributed.placement import ClusterResources
+
+    asked = request_ranks(("red", "green", "blue"), ClusterResources((2.0,), (0,), 0), None, None)
+    report = EpochReport([EpochMetrics("red", 8, "train", 640.0, 634.0, 6.0)], 18_000.0)
+    with TrainingView("abc", asked, 8, 3) as view:
+        view.show(TrainingStatus(starts=1, first_epoch=5))
+        view.show(TrainingStatus(starts=2, first_epoch=7, reports=[report]))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "run abc: starting 3 CPU ranks for red | green | blue",
+        "going on from the checkpoint of epoch 4",
+        "a rank failed: restart 1 of 3, from epoch 7",
+        "red    epoch 8/8  cost 640.00  18,000 images/s",
+    ]

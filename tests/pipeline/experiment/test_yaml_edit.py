@@ -1,0 +1,315 @@
+"""params.yaml changed in place: what is meant, nothing else, or nothing at all."""
+
+import os
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.utils.serialize import load_yaml, modify_yaml
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError
+from pipeline.experiment import params, presets, yaml_edit, yaml_file
+from tests.helpers.checkout import ROOT, Vaepipe
+
+# Without shrinking, which takes minutes; what fails is printed as it is.
+EXAMPLES = settings(
+    max_examples=30,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def parsed(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def change(path: Path, text: str, changes: dict[str, dict[str, Any]]) -> str:
+    """The text of the file after a change; without its translation of line ends."""
+    path.write_bytes(text.encode())
+    yaml_file.change(path, changes)
+    return path.read_bytes().decode()
+
+
+# Texts, and everything else that a parameter may be.
+ODD = (
+    "yes", "off", "null", "~", "1e3", "0x1F", "1_000", "2024-01-01", "1:30", "- a", "a: b", "a #b", "a:",
+    "*a", "&a", "'", '"', "=", "<<", "%", "@", "#", "", " ", "\x85", "\ufeff", "C:\\x", "two words", "http://a/b?c=d",
+)  # fmt: skip
+texts = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(ODD)
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
+values = scalars | st.lists(scalars, max_size=4)
+
+
+@EXAMPLES
+@given(values)
+@example(1e-5)
+@example(float("nan"))
+@example(["a, b", [], "]"])
+def test_a_value_is_written_so_that_every_reader_sees_the_same(tmp_path: Path, value: Any) -> None:
+    text = f"section:\n  key: {yaml_edit.written(value)}\n"
+    assert yaml_edit.same(parsed(text), {"section": {"key": value}})
+    (tmp_path / "p.yaml").write_bytes(text.encode())
+    assert yaml_edit.same(load_yaml(tmp_path / "p.yaml"), {"section": {"key": value}})
+
+
+# Values as they may stand in a file.
+STANDING = (
+    "1", "-5", "0.5", "1e-3", ".inf", "true", "null", "~", "word", "two words", "'it''s'", "'- a'", '"a # b"',
+    "http://x/y", '"\\u00fc: 1"', "!!str 5", "&own 7",
+)  # fmt: skip
+
+
+@dataclass
+class Written:
+    """A file, what stands in it, and its comments in order."""
+
+    text: str
+    values: dict[str, dict[str, Any]]
+    comments: list[str]
+
+
+@st.composite
+def files(draw: st.DrawFn) -> Written:
+    """YAML in many layouts: lists in brackets, over lines, or by dashes; quotes, comments, blank lines."""
+    values: dict[str, dict[str, Any]] = {}
+    lines, comments, numbers = [], [], [0]
+    indent = " " * draw(st.integers(1, 4))
+
+    def comment(own_line: bool = False) -> str:
+        if not draw(st.booleans()):
+            return ""
+        said = draw(st.sampled_from(["", " a: b", " - x", " [1, 2]", " ü &a *a"]))
+        comments.append(f"# {len(comments)};{said}")
+        return comments[-1] if own_line else f"{' ' * draw(st.integers(1, 8))}{comments[-1]}"
+
+    def loose(prefix: str) -> None:
+        if line := comment(own_line=True):
+            lines.append(f"{prefix}{line}")
+        elif draw(st.booleans()):
+            lines.append("")
+
+    def scalar() -> tuple[str, Any]:
+        numbers[0] += 1
+        text = draw(st.sampled_from(STANDING)).replace("&own", f"&own{numbers[0]}")
+        return text, parsed(text)
+
+    for section in ("data", "model", "train"):
+        loose("")
+        lines.append(f"{section}:{comment()}")
+        values[section] = {}
+        for key in draw(st.lists(st.sampled_from(["a", "b b", "c", "hidden"]), min_size=1, unique=True)):
+            loose(draw(st.sampled_from(["", indent, indent * 2])))
+            name = f"{indent}{draw(st.sampled_from([key, repr(key)]))}:"
+            kind = draw(st.sampled_from(["scalar", "empty", "brackets", "lines", "dashes", "folded"]))
+            items = [scalar() for _ in range(draw(st.integers(1, 4)))]
+            values[section][key] = [value for _, value in items]
+            if kind == "scalar":
+                values[section][key] = items[0][1]
+                lines.append(f"{name} {items[0][0]}{comment()}")
+            elif kind == "empty":
+                values[section][key] = None
+                lines.append(f"{name}{comment()}")
+            elif kind == "folded":
+                values[section][key] = "some text"
+                lines += [f"{name} >-", f"{indent * 3}some", f"{indent * 3}text"]
+            elif kind == "brackets":
+                lines.append(f"{name} [ {' , '.join(text for text, _ in items)}]{comment()}")
+            elif kind == "lines":
+                lines.append(f"{name} [{comment()}")
+                lines += [f"{indent}   {text},{comment()}" for text, _ in items]
+                lines.append(f"{indent} ]{comment()}")
+            else:
+                deep = indent + " " * draw(st.integers(0, 2))
+                lines.append(f"{name}{comment()}")
+                for text, _ in items:
+                    loose(deep)
+                    lines.append(f"{deep}-{' ' * draw(st.integers(1, 3))}{text}{comment()}")
+    start = draw(st.sampled_from(["", "\ufeff", "---\n"]))
+    end = draw(st.sampled_from(["", "\n", "\n\n"]))
+    text = start + "\n".join(lines).rstrip("\n") + end
+    return Written(text.replace("\n", draw(st.sampled_from(["\n", "\r\n"]))), values, comments)
+
+
+def in_order(some: list[str], text: str) -> bool:
+    at = 0
+    for each in some:
+        if (at := text.find(each, at)) < 0:
+            return False
+        at += len(each)
+    return True
+
+
+@EXAMPLES
+@given(files(), st.data())
+def test_only_what_is_meant_changes_in_any_layout(tmp_path: Path, file: Written, data: st.DataObject) -> None:
+    assert yaml_edit.same(parsed(file.text), file.values)
+    keys = [(section, key) for section, entries in file.values.items() for key in entries]
+    chosen = data.draw(st.lists(st.sampled_from(keys), min_size=1, unique=True))
+    changes: dict[str, dict[str, Any]] = {}
+    for section, key in chosen:
+        changes.setdefault(section, {})[key] = data.draw(values)
+    meant = {name: {**entries, **changes.get(name, {})} for name, entries in file.values.items()}
+    text = change(tmp_path / "p.yaml", file.text, changes)
+    assert yaml_edit.same(parsed(text), meant)
+    assert text.startswith("\ufeff") == file.text.startswith("\ufeff")
+    assert text[-1:] == file.text[-1:] or not file.text.endswith("\n")
+    assert text.endswith("\n") == file.text.endswith("\n")
+    assert ("\r" in text) == ("\r" in file.text) or "\n" not in text
+    # Comments inside a list may go with its items; all others stay, in order.
+    lists = [file.values[s][k] for s, k in chosen if isinstance(file.values[s][k], list)]
+    kept = [c for c in file.comments if c in text]
+    assert in_order(kept, text)
+    if not lists:
+        assert kept == file.comments
+    # And to change it back gives the same values.
+    assert yaml_edit.same(parsed(change(tmp_path / "p.yaml", text, file.values)), file.values)
+
+
+@pytest.mark.parametrize(
+    ("before", "values", "after"),
+    [
+        ("[500, 500]  # w", [24, 48], "[24, 48]    # w"),
+        ("[500, 500] # w", [1000, 500], "[1000, 500] # w"),
+        ("[ 500,500 ]", [24, 48], "[ 24,48 ]"),
+        ("[500]", [500, 300, 1], "[500, 300, 1]"),
+        ("[500, 300, 1]", [500], "[500]"),
+        ("[500,]", [500, 300], "[500, 300,]"),
+        ("[ ]", [500], "[500 ]"),
+        ("500  # w", [1, 2], "[1, 2]  # w"),
+        ("[500, 300]  # w", 7, "7           # w"),
+        ("\n  - 500  # a\n  - 300  # b", [24, 300], "\n  - 24   # a\n  - 300  # b"),
+        (
+            "\n  - 500  # a\n  # between\n  - 300  # b\n  # after",
+            [500],
+            "\n  - 500  # a\n  # between\n  # after",
+        ),
+        ("\n  - 500  # a\n  # after", [500, 300], "\n  - 500  # a\n  - 300\n  # after"),
+        ("  # w\n    - 500\n    # c\n    - 300", 5, " 5  # w\n    # c"),
+        ("\n  - 500\n  - 300", [], " []"),
+        ("[\n  500,  # a\n  300,  # b\n  ]", [500], "[\n  500,  # a\n  ]"),
+        ("[\n  500,  # a\n  300]", [500], "[\n  500,  # a\n]"),
+        ("'single'", "it's", "'it''s'"),
+        ('"double"', "plain", '"plain"'),
+        ("plain", "yes", '"yes"'),
+        ("|\n    some\n    text", "x", "x"),
+        ("&own 20", 60, "60"),
+    ],
+)
+def test_how_it_looks(tmp_path: Path, before: str, values: Any, after: str) -> None:
+    def text(value: str) -> str:
+        return f"model:\n  hidden:{'' if value[:1].isspace() else ' '}{value}\n  latent: 20 # units\n"
+
+    assert change(tmp_path / "p.yaml", text(before), {"model": {"hidden": values}}) == text(after)
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "said"),
+    [
+        ("m:\n  a: &x 20\n  b: *x\n", {"m": {"a": 60}}, "p.yaml: other values hang on it by an anchor (&), "),
+        ("m: &m\n  a: 1\nn: *m\n", {"m": {"a": 2}}, "p.yaml: other values hang on it by an anchor (&), "),
+        (
+            "m: &m\n  a: 1\nn: *m\n",
+            {"n": {"a": 2}},
+            "p.yaml: n.a stands elsewhere in ",
+        ),
+        (
+            "d: &d\n  a: 1\nm:\n  <<: *d\n  b: 2\n",
+            {"m": {"a": 2}},
+            "p.yaml: m.a stands elsewhere in ",
+        ),
+        ("m:\n  a: > # why\n    text\n", {"m": {"a": "x"}}, "p.yaml: m.a has a comment inside"),
+    ],
+)
+def test_what_cannot_be_changed_safely_is_left_to_its_owner(
+    tmp_path: Path, text: str, changes: dict[str, dict[str, Any]], said: str
+) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    with pytest.raises(PipelineError) as caught:
+        yaml_file.change(path, changes)
+    message = str(caught.value).removeprefix(f"{tmp_path}/")
+    [(section, keys)] = changes.items()
+    [(key, value)] = keys.items()
+    assert message.startswith(said)
+    assert message.endswith(f"; write it by hand: {section}.{key}: {value}; nothing was changed")
+    assert "\n" not in message
+    assert path.read_text() == text
+    assert [p.name for p in tmp_path.iterdir()] == ["p.yaml"]
+
+
+def test_aliases_that_are_all_replaced_are_no_obstacle(tmp_path: Path) -> None:
+    text = "m:\n  a: [&w 500, *w]  # w\n  b: &x 1\n  c: *x\n"
+    after = change(tmp_path / "p.yaml", text, {"m": {"a": [24, 48], "c": 3}})
+    assert after == "m:\n  a: [24, 48]      # w\n  b: &x 1\n  c: 3\n"
+
+
+def test_a_link_stays_and_so_does_the_mode(workspace: Path) -> None:
+    (workspace / "real").mkdir()
+    real = workspace / "real/p.yaml"
+    shutil.copy(ROOT / "params.yaml", real)
+    real.chmod(0o640)
+    paths.PARAMS.symlink_to(real)
+    presets.apply("joint")
+    assert paths.PARAMS.is_symlink()
+    assert params.read(real).model.channels == "joint"
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert [p.name for p in (workspace / "real").iterdir()] == ["p.yaml"]
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_presets_after_dvc_has_written_the_file_anew(workspace: Path, name: str) -> None:
+    shutil.copy(ROOT / "params.yaml", workspace)
+    with modify_yaml(paths.PARAMS) as values:  # as `dvc exp run -S` does
+        values["model"]["hidden"] = [700, 300]
+        values["train"]["epochs"] = 3
+    text = paths.PARAMS.read_text()
+    assert "  - 700\n" in text
+    for each in (name, "sharp", "paper", name):
+        presets.apply(each)
+        model = params.read().model
+        assert (list(model.hidden), model.latent) == (
+            presets.PRESETS[each].model["hidden"],
+            presets.PRESETS[each].model["latent"],
+        )
+    comments = [line.partition("#")[2] for line in text.splitlines() if "#" in line]
+    after = [line.partition("#")[2] for line in paths.PARAMS.read_text().splitlines() if "#" in line]
+    assert after == comments
+
+
+@pytest.mark.slow
+def test_dvc_exp_run_and_then_each_preset(workspace: Path, vaepipe: Vaepipe) -> None:
+    """The real commands, in a repository with one stage that does nothing."""
+    shutil.copy(ROOT / "params.yaml", workspace)
+    (workspace / "dvc.yaml").write_text("stages:\n  nothing:\n    cmd: 'true'\n    params: [train, model]\n")
+    quiet = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "DVC_NO_ANALYTICS": "1"}
+    author = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+    def run(command: str) -> None:
+        done = subprocess.run(
+            command.split(), env=os.environ | quiet | author, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    for command in ("git init -q", "dvc init -q", "git add .", "git commit -qm start"):
+        run(command)
+    run("dvc exp run -q -S train.epochs=7 -S data.source=synthetic")
+    rewritten = paths.PARAMS.read_text()
+    assert rewritten != (ROOT / "params.yaml").read_text().replace("epochs: 50", "epochs: 7")
+    assert "  - 500\n" in rewritten
+    for name, preset in presets.PRESETS.items():
+        paths.PARAMS.write_text(rewritten)
+        done = vaepipe("preset", "apply", name)
+        assert (done.returncode, done.stderr) == (0, "")
+        read = params.read()
+        assert list(read.model.hidden) == preset.model["hidden"]
+        assert (read.train.epochs, read.data.source) == (preset.train["epochs"], "synthetic")
+    run("dvc exp run -q -S train.epochs=8")

@@ -1,0 +1,320 @@
+"""`vae.load`: trained models as a map between images and latents."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.report import latent_pictures
+from tests.helpers.models import trained
+from vae import evaluate, load
+from vae.modelfile import load_model
+from vae.pretrained import Autoencoder
+from vae.stack import assemble
+from vae.tensorfile import ModelFileError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+Crops = tuple[np.ndarray, np.ndarray]
+
+
+@pytest.fixture(scope="session")
+def separate(folders: dict[str, Path]) -> Autoencoder:
+    return load(folders["separate"], "cpu")
+
+
+@pytest.fixture(scope="session")
+def conditional(folders: dict[str, Path]) -> Autoencoder:
+    return load(folders["conditional"], "cpu")
+
+
+@pytest.fixture(scope="session")
+def test_images(crops: Crops) -> np.ndarray:
+    return crops[0][200:]
+
+
+def psnr(found: np.ndarray, images: np.ndarray) -> float:
+    errors = ((found.astype(np.float64) - images / 255) ** 2).mean((1, 2, 3))
+    return float((-10 * np.log10(errors)).mean())
+
+
+# What comes out
+
+
+def test_what_the_models_are(folders: dict[str, Path]) -> None:
+    of = {name: load(str(folder), "cpu") for name, folder in folders.items()}
+    assert [of[name].components for name in of] == [("red", "green", "blue"), ("rgb",), ("rgb",)]
+    assert [of[name].latent for name in of] == [18, 6, 6]
+    assert [of[name].classes for name in of] == [0, 0, 10]
+    assert {of[name].image_shape for name in of} == {(3, 32, 32)}
+    assert repr(of["conditional"]) == (
+        "Autoencoder(rgb, image_shape=(3, 32, 32), latent=6, classes=10, device='cpu')"
+    )
+
+
+@pytest.mark.parametrize("kind", ["separate", "joint", "conditional"])
+def test_reconstructions_are_those_that_merge_measures(
+    folders: dict[str, Path], kind: str, crops: Crops
+) -> None:
+    model = load(folders[kind], "cpu")
+    pixels, labels = crops[0][200:], crops[1][200:] if kind == "conditional" else None
+    told = None if labels is None else torch.from_numpy(labels.astype(np.int64))
+    parts = []
+    for c, name in enumerate(model.components):
+        alone = assemble([load_model(folders[kind] / f"{name}.safetensors")], torch.device("cpu"))
+        rows = torch.from_numpy(pixels if name == "rgb" else pixels[:, c]).reshape(1, len(pixels), -1)
+        parts.append(evaluate.reconstruct(alone, rows, told)[0].reshape(len(pixels), -1, 32, 32))
+    expected = torch.cat(parts, dim=1).numpy()
+    np.testing.assert_allclose(model.reconstruct(pixels, labels), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        model.decode(model.encode(pixels, labels), labels), expected, rtol=0, atol=1e-6
+    )
+
+
+def test_a_components_latents_stand_together(
+    separate: Autoencoder, folders: dict[str, Path], test_images: np.ndarray
+) -> None:
+    blue = assemble([load_model(folders["separate"] / "blue.safetensors")], torch.device("cpu"))
+    rows = torch.from_numpy(test_images[:, 2] / np.float32(255)).reshape(1, len(test_images), -1)
+    expected = blue.encode(rows)[0][0].detach()
+    np.testing.assert_allclose(separate.encode(test_images)[:, 12:], expected, rtol=0, atol=1e-6)
+
+
+def test_samples_are_the_reports(separate: Autoencoder, conditional: Autoencoder) -> None:
+    models = separate._models
+    report = latent_pictures.samples(models, (32, 32), seed=3)
+    assert np.array_equal(latent_pictures.to_bytes(separate.sample(latent_pictures.SHOWN, seed=3)), report)
+    torch.testing.assert_close(separate.sample(5, seed=3), separate.sample(64, seed=3)[:5])
+    asked = torch.arange(10).repeat_interleave(latent_pictures.EACH)
+    report = latent_pictures.conditional(conditional._models["rgb"], "rgb", (), seed=0).samples
+    drawn = latent_pictures.to_bytes(conditional.sample(len(asked), labels=asked))
+    assert np.array_equal(drawn, report.reshape(-1, 3, 32, 32))
+
+
+def test_latents_of_sixteen_bits_are_as_good(folders: dict[str, Path], test_images: np.ndarray) -> None:
+    for kind in ("separate", "joint"):
+        model = load(folders[kind], "cpu")
+        z = model.encode(test_images)
+        exact, rounded = (psnr(model.decode(each), test_images) for each in (z, z.astype(np.float16)))
+        assert exact > psnr(np.broadcast_to(test_images.mean(0) / 255, test_images.shape), test_images)
+        assert abs(exact - rounded) < 0.05
+
+
+def test_a_way_between_two_images(separate: Autoencoder, test_images: np.ndarray) -> None:
+    a, b = separate.encode(test_images[:2])
+    way = separate.interpolate(a, b, steps=5)
+    assert (way.shape, way.dtype) == ((5, 3, 32, 32), np.float32)
+    np.testing.assert_allclose(way[[0, -1]], separate.reconstruct(test_images[:2]), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(way[2], separate.decode((a + b)[None] / 2)[0], rtol=0, atol=1e-6)
+
+
+def test_a_way_of_one_label(conditional: Autoencoder, crops: Crops) -> None:
+    a, b = conditional.encode(torch.from_numpy(crops[0][:2]), [3, 3])
+    way = conditional.interpolate(a, b, 3, label=3)
+    assert isinstance(way, Tensor)
+    torch.testing.assert_close(way[-1:], conditional.decode(b[None], [3]))
+
+
+# Kinds, batches, labels
+
+
+def test_kinds_go_in_and_come_out(separate: Autoencoder, test_images: np.ndarray) -> None:
+    z = separate.encode(test_images)
+    assert (z.shape, z.dtype) == ((100, 18), np.float32)
+    brightness = test_images / 255
+    same: list[Any] = [
+        brightness,
+        brightness.astype(np.float32),
+        torch.from_numpy(test_images),
+        torch.from_numpy(brightness),
+        np.asfortranarray(test_images),
+        test_images.astype(">f4") / np.float32(255),
+    ]
+    for given in same:
+        found: Any = separate.encode(given)
+        assert isinstance(found, type(given))
+        np.testing.assert_allclose(found, z, rtol=0, atol=1e-5)
+    x = separate.decode(torch.from_numpy(z.astype(np.float16)))
+    assert (x.shape, x.dtype, x.device.type) == ((100, 3, 32, 32), torch.float32, "cpu")
+    assert 0 <= x.min() <= x.max() <= 1
+    assert not x.requires_grad
+    frozen = test_images.copy()
+    frozen.flags.writeable = False
+    assert np.array_equal(separate.encode(frozen), z)
+
+
+def test_batches_do_not_matter(
+    separate: Autoencoder, test_images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert separate.batch == 1000
+    z, x = separate.encode(test_images), separate.reconstruct(test_images)
+    monkeypatch.setattr(separate, "batch", 7)
+    np.testing.assert_allclose(separate.encode(test_images), z, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(separate.reconstruct(test_images), x, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(separate.decode(z), x, rtol=0, atol=1e-5)
+    empty = separate.decode(separate.encode(test_images[:0]))
+    assert empty.shape == (0, 3, 32, 32)
+
+
+def test_labels_of_any_kind(conditional: Autoencoder, crops: Crops) -> None:
+    pixels, labels = crops[0][:20], crops[1][:20]
+    z = conditional.encode(pixels, labels)
+    for told in (labels.tolist(), torch.from_numpy(labels), labels.astype(np.uint16)):
+        assert np.array_equal(conditional.encode(pixels, told), z)
+    assert not np.allclose(conditional.decode(z, labels), conditional.decode(z, (labels + 1) % 10))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu(folders: dict[str, Path], separate: Autoencoder, test_images: np.ndarray) -> None:
+    model = load(folders["separate"])
+    assert model.device.type == "cuda"
+    np.testing.assert_allclose(model.encode(test_images), separate.encode(test_images), atol=1e-3)
+    assert model.encode(torch.from_numpy(test_images).cuda()).is_cuda
+    assert not model.encode(torch.from_numpy(test_images)).is_cuda
+    assert not model.sample(3).is_cuda
+
+
+# What cannot be used
+
+
+NOISE = np.zeros((2, 3, 32, 32), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (NOISE[0], r"images should be \(N, 3, 32, 32\); found \(3, 32, 32\)"),
+        (NOISE.transpose(0, 2, 3, 1), r"found \(2, 32, 32, 3\)"),
+        (NOISE[..., :16], r"found \(2, 3, 32, 16\)"),
+        (NOISE.astype(np.int64), "should be uint8, 0 to 255, or floating-point, 0 to 1; found int64"),
+        (torch.zeros(2, 3, 32, 32, dtype=torch.int32), "found torch.int32"),
+        (NOISE > 0, "found bool"),
+        (np.full(NOISE.shape, 2.0), "should be from 0 to 1; found 2 to 2; divide bytes by 255"),
+        (np.full(NOISE.shape, -0.5), "found -0.5 to -0.5"),
+        (np.full(NOISE.shape, np.nan), "found nan to nan"),
+        (torch.full(NOISE.shape, torch.inf), "found inf to inf"),
+        (NOISE.tolist(), "expected a numpy array or a torch tensor; found list"),
+    ],
+)
+def test_images_that_are_none(separate: Autoencoder, images: Any, said: str) -> None:
+    for use in (separate.encode, separate.reconstruct):
+        with pytest.raises(ValueError, match=said):
+            use(images)
+
+
+@pytest.mark.parametrize(
+    ("z", "said"),
+    [
+        (np.zeros(18), r"z should be \(N, 18\); found \(18,\)"),
+        (np.zeros(()), r"found \(\)"),
+        (np.zeros((2, 20)), r"found \(2, 20\)"),
+        (np.zeros((2, 18), np.int64), "z should be floating-point; found int64"),
+        (np.full((2, 18), np.nan), "z should be finite"),
+        (torch.full((2, 18), torch.inf), "z should be finite"),
+    ],
+)
+def test_latents_that_are_none(separate: Autoencoder, z: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        separate.decode(z)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (None, r"these models are conditional: labels should be \(2,\) whole .* from 0 to 9; found none"),
+        ([0, 10], "found 0 to 10"),
+        ([-1, 0], "found -1 to 0"),
+        ([1], r"found \(1,\) int64"),
+        (np.zeros(2), "found .* float64"),
+        (np.zeros(2, bool), "found .* bool"),
+    ],
+)
+def test_labels_that_are_none(conditional: Autoencoder, labels: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        conditional.encode(NOISE, labels)
+    with pytest.raises(ValueError, match=said):
+        conditional.sample(2, labels=labels)
+
+
+def test_what_makes_no_sense(separate: Autoencoder) -> None:
+    z = np.zeros(18, np.float32)
+    with pytest.raises(ValueError, match="not conditional: they take no labels"):
+        separate.encode(NOISE, [0, 0])
+    with pytest.raises(ValueError, match="n is 0, but must be at least 1"):
+        separate.sample(0)
+    with pytest.raises(ValueError, match="steps is 1, but must be at least 2"):
+        separate.interpolate(z, z, 1)
+    with pytest.raises(ValueError, match=r"z should be \(18,\); found \(1, 18\)"):
+        separate.interpolate(z, z[None])
+
+
+# Folders
+
+
+def line(folder: Path) -> str:
+    with pytest.raises(ModelFileError) as caught:
+        load(folder)
+    said = str(caught.value)
+    assert "\n" not in said
+    return said.replace(f"{folder}", "models")
+
+
+def test_a_folder_without_models(tmp_path: Path) -> None:
+    expected = "expected red, green and blue.safetensors, or rgb.safetensors"
+    assert line(tmp_path) == f"models: no models in it; {expected}"
+    assert line(tmp_path / "none") == f"models: no such folder; {expected}"
+
+
+def test_models_that_do_not_fit_together(tmp_path: Path, folders: dict[str, Path], crops: Crops) -> None:
+    mine = tmp_path / "models"
+    shutil.copytree(folders["separate"], mine)
+    (mine / "green.safetensors").rename(mine / "kept")
+    assert line(mine) == "models/green.safetensors: no such model file"
+    shutil.copy(mine / "red.safetensors", mine / "green.safetensors")
+    assert line(mine) == "models/green.safetensors: holds a model of red, 1x32x32; expected green's"
+    other = trained(tmp_path / "other", crops[0][:40], latent=7)
+    shutil.copy(other / "green.safetensors", mine)
+    assert line(mine).startswith("models/green.safetensors: a model of another size or kind than models/red")
+    (mine / "kept").rename(mine / "green.safetensors")
+    shutil.copy(folders["joint"] / "rgb.safetensors", mine)
+    assert line(mine).startswith("models: holds red, green, blue, rgb; expected either red, green and blue")
+
+
+def test_a_model_that_is_damaged(tmp_path: Path, folders: dict[str, Path]) -> None:
+    mine = tmp_path / "models"
+    shutil.copytree(folders["joint"], mine)
+    file = mine / "rgb.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert line(mine).startswith("models/rgb.safetensors: not a vaepipe model file, or damaged")
+    file.unlink()
+    file.mkdir()
+    assert line(mine) == "models/rgb.safetensors: cannot be read: Is a directory"
+
+
+def test_the_fingerprint_is_the_files(tmp_path: Path, folders: dict[str, Path]) -> None:
+    copy = shutil.copytree(folders["separate"], tmp_path / "models")
+    first = load(copy).fingerprint
+    assert first == load(folders["separate"]).fingerprint != load(folders["joint"]).fingerprint
+    assert len(first) == 64
+    data = bytearray((copy / "blue.safetensors").read_bytes())
+    data[-1] ^= 1
+    (copy / "blue.safetensors").write_bytes(data)
+    assert load(copy).fingerprint != first
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "meta"])
+def test_a_device_that_is_not_there(folders: dict[str, Path], device: str) -> None:
+    with pytest.raises(ValueError, match=f"device {device} cannot be used here .*; try cpu"):
+        load(folders["joint"], device)
+
+
+def test_imported_when_asked_for() -> None:
+    import vae
+
+    assert vae.load is load
+    with pytest.raises(AttributeError, match="'vae' has no attribute 'lod'"):
+        vae.lod  # noqa: B018
