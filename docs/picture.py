@@ -25,6 +25,7 @@ from pipeline.data.svhn import full_numbers
 from pipeline.data.svhn.full_numbers import CropConfig
 from pipeline.experiment import params
 from pipeline.report import figures, latent_pictures
+from vae.images import to_bytes
 from vae.modelfile import load_model
 from vae.stack import assemble
 
@@ -53,7 +54,7 @@ def digits(workspace: Path) -> np.ndarray:
     state = load_model(workspace / paths.model(paths.JOINT))
     model = assemble([state], torch.device("cpu"))
     samples, _ = latent_pictures.drawn_on_demand(model, state.component, COLUMNS, seed=0)
-    return figures.opaque(latent_pictures.to_bytes(samples)).reshape(-1, COLUMNS, *samples.shape[2:], 4)
+    return figures.opaque(to_bytes(samples)).reshape(-1, COLUMNS, *samples.shape[2:], 4)
 
 
 def cropped(workspace: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a model is and how it is fitted: frozen dataclasses, checked when they are made.
+"""Settings of models and of their training: frozen dataclasses, checked when they are made.
 
 This module imports no torch, so the command line can check a params.yaml in milliseconds.
 """
@@ -15,10 +15,14 @@ Likelihood = Literal["bernoulli", "continuous_bernoulli", "gaussian"]
 Decay = Literal["none", "cosine"]
 Precision = Literal["fp32", "tf32", "bf16"]
 
+# Variance of the posterior mean over a set of images above which a unit is active (Burda et al. 2016).
+ACTIVE_VARIANCE = 0.01
+BOUND_SAMPLES = 512  # of z for an image, in the importance-weighted bound
+
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the data decide of a model: how large its images are, and how many labels it is told."""
+    """Image shape and number of classes of a model, taken from the data."""
 
     image: tuple[int, int, int]  # channels, height, width
     classes: int = 0  # of a conditional model; 0: it is told none
@@ -36,9 +40,8 @@ class ModelConfig:
     channels: Channels  # a model for each colour channel, or one of all three
     architecture: Architecture
     latent: int  # K, units of z, of each model
-    hidden: tuple[
-        int, ...
-    ]  # mlp: the encoder's widths (the paper's m, n); conv: channels, each at half the size
+    # mlp: the encoder's widths (the paper's m, n); conv: channels, each at half the size of the one before.
+    hidden: tuple[int, ...]
     activation: Activation  # after each hidden layer
     likelihood: Likelihood  # p(x|z)
     centred: bool  # encoder and decoder start from the training images' mean

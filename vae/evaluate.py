@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from vae import objective, randomness
+from vae.config import ACTIVE_VARIANCE, BOUND_SAMPLES
 from vae.model import VAE
 
 BATCH = 1000  # images at a time; fixed, since it shapes the rounding
-SAMPLES = 512  # of z an image in `bound`
-ACTIVE = 0.01  # variance of the posterior mean over the set above which a unit is active (Burda et al. 2016)
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,8 @@ class Evaluation:
 
     @property
     def active_units(self) -> int:
-        """Latent units whose posterior mean varies by more than ACTIVE."""
-        return sum(v > ACTIVE for v in self.variance)
+        """Latent units whose posterior mean varies by more than ACTIVE_VARIANCE."""
+        return sum(v > ACTIVE_VARIANCE for v in self.variance)
 
 
 @torch.no_grad()
@@ -65,7 +64,7 @@ def evaluate(
 class Bound:
     """Two bounds on one model's -log p(x), nats an image, averaged over the same images."""
 
-    weighted: float  # by importance weights of SAMPLES samples of z (Burda et al. 2016)
+    weighted: float  # by importance weights of BOUND_SAMPLES samples of z (Burda et al. 2016)
     cost: float  # by the ELBO, at the same samples
 
     @property
@@ -81,7 +80,7 @@ def bound(
     images_ND: Tensor,
     seed: int,
     labels_N: Tensor | None = None,
-    samples: int = SAMPLES,
+    samples: int = BOUND_SAMPLES,
 ) -> Bound:
     """Of one model alone (C = 1), on uint8 images; one at a time, since more would leave a CPU's cache."""
     draw = randomness.generator(seed, component, "bound")

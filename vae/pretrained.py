@@ -23,6 +23,7 @@ from torch import Tensor
 from vae import arrays, latents
 from vae.arrays import Array, Labels
 from vae.evaluate import BATCH
+from vae.images import merge_components
 from vae.modelfile import load_model
 from vae.stack import TrainingState, assemble
 from vae.tensorfile import ModelFileError
@@ -68,15 +69,15 @@ class Autoencoder:
         self.device = device
         self.fingerprint = fingerprint  # hex of a hash over the model files: latents of others do not fit
         self.components = tuple(self._models)
-        self.image_shape = (3, height, width)
+        self.image_shape: tuple[int, int, int] = (3, height, width)
         self.latent = sum(state.config.latent for state in states)  # K
         self.classes = states[0].sizes.classes  # of a conditional model; 0: it takes no labels
 
     def __repr__(self) -> str:
-        labels_N = f", classes={self.classes}" if self.classes else ""
+        conditional = f", classes={self.classes}" if self.classes else ""
         return (
             f"Autoencoder({'+'.join(self.components)}, image_shape={self.image_shape}, latent={self.latent}"
-            f"{labels_N}, device={str(self.device)!r})"
+            f"{conditional}, device={str(self.device)!r})"
         )
 
     @cached_property
@@ -153,7 +154,7 @@ class Autoencoder:
     def _decoded(self, z: Tensor, labels: Tensor | None) -> Tensor:
         parts = zip(self._models.values(), z.chunk(len(self._models), dim=1), strict=True)
         images = [latents.decode(model, part, labels) for model, part in parts]
-        return torch.cat(images, dim=1).reshape(len(z), *self.image_shape)
+        return merge_components(images, self.image_shape[1:])
 
     def _condition_labels(self, labels: Labels | None, count: int) -> Tensor | None:
         found = arrays.labels(labels, count, self.classes)

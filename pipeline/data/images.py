@@ -1,6 +1,6 @@
 """The channel files as models see them: for each component, an image is a row of bytes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -11,6 +11,7 @@ from pipeline.common.errors import PipelineError
 from pipeline.data import store
 from pipeline.data.store import Provenance, Split
 from vae.config import Sizes
+from vae.images import merge_components
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Images:
 
     def pictures(self) -> np.ndarray:
         """All channels as one, (N, 3, H, W) uint8."""
-        return merged(self.pixels, self.side)
+        return merge_components(list(self.pixels.values()), self.side)
 
     def condition_labels(self) -> np.ndarray:
         """The labels as a conditional model is told them, (N,) int64.
@@ -43,11 +44,6 @@ class Images:
         if self.labels is None:
             raise ValueError("these images have no labels")
         return self.labels.astype(np.int64)
-
-
-def merged(pixels: Mapping[str, np.ndarray], side: tuple[int, int]) -> np.ndarray:
-    """Components, (N, D) each, as pictures (N, 3, H, W)."""
-    return np.concatenate([array.reshape(len(array), -1, *side) for array in pixels.values()], axis=1)
 
 
 def load_training(components: Sequence[str], validation: float) -> tuple[Images, Images]:
@@ -72,7 +68,7 @@ def load_test(components: Sequence[str]) -> Images:
 
 
 def sizes(training: Images, conditional: bool) -> Sizes:
-    """What these images decide of each component's model.
+    """The image shape and the number of classes of each component's model, taken from the data.
 
     Raises:
         PipelineError: a conditional model has no labels to be told.

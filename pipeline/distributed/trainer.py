@@ -1,4 +1,4 @@
-"""One gang of ranks under Ray Train, seen from the driver."""
+"""The worker group of a training under Ray Train, started and watched from the driver."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,15 +28,15 @@ def put_images(images: Images, sizes: Sizes) -> SplitRefs:
 
 
 def train(
-    job: RankConfig,
+    config: RankConfig,
     request: RankRequest,
     max_failures: int,
     show: Callable[[TrainingStatus], None],
     session: Session,
 ) -> None:
-    """Run the gang to the last epoch; a few times a second `show` gets the status.
+    """Run the worker group to the last epoch; a few times a second `show` gets the status.
 
-    Ray restarts the gang from the last checkpoint when a rank fails, up to `max_failures` times.
+    Ray restarts the group from the last checkpoint when a rank fails, up to `max_failures` times.
 
     Raises:
         PipelineError: a failure that no retry would mend, or one too many.
@@ -44,25 +44,26 @@ def train(
     # On the driver's node, which stays when a worker's goes.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     status = cast(Any, StatusActor).options(scheduling_strategy=here).remote()
-    job = replace(job, status=status)
-    ranks, each = len(request.plan.assignments), {"CPU": request.cpus_per_rank, "GPU": request.gpus_per_rank}
-    waiting = Waiting(f"{ranks} rank{'s' * (ranks > 1)}", each)
+    config = replace(config, status=status)
+    ranks = len(request.plan.assignments)
+    resources = {"CPU": request.cpus_per_rank, "GPU": request.gpus_per_rank}
+    waiting = Waiting(f"{ranks} rank{'s' * (ranks > 1)}", resources)
     with ray_session.scratch() as folder:
         trainer = _Trainer(
             train_rank,
-            train_loop_config={"job": job},
+            train_loop_config={"config": config},
             scaling_config=ScalingConfig(
                 num_workers=ranks,
                 use_gpu=request.gpus_per_rank > 0,
-                resources_per_worker=each,
+                resources_per_worker=resources,
             ),
             # Small numbers for the ranks' agreements go over gloo, gradients on GPUs over NCCL.
             torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if request.gpus_per_rank else "gloo"),
             run_config=RunConfig(
-                name=job.run, storage_path=folder, failure_config=FailureConfig(max_failures=max_failures)
+                name=config.run, storage_path=folder, failure_config=FailureConfig(max_failures=max_failures)
             ),
         )
-        trainer.joined, trainer.components = session.joined, job.components
+        trainer.joined, trainer.components = session.joined, config.components
         reading = status.read.remote()
 
         def look() -> None:
@@ -80,8 +81,9 @@ def train(
 
 
 class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
-    """Without the processes that this gang has no use for, since each takes a second of a core to start; and
-    with patience when a host has gone.
+    """TorchTrainer without unused callbacks, of which each starts a process, in a second of a core.
+
+    When a node is lost it waits, then shrinks (see `scaling`).
 
     Where a version of Ray has no such method or callbacks, nothing is left out.
     """

@@ -1,7 +1,6 @@
-"""What a rank does. This module runs in Ray's worker processes, never on the driver."""
+"""The work of one rank. This module runs in Ray's worker processes, never on the driver."""
 
 import os
-import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -19,21 +18,22 @@ from pipeline.common.errors import PipelineError
 from pipeline.distributed import placement
 from pipeline.distributed.status import EpochReport
 from pipeline.runs.checkpoints import Checkpoints
+from pipeline.runs.training import train_with_checkpoints
 from vae.config import ModelConfig, Sizes, TrainConfig
 from vae.fit import CostNotFinite, Epoch, fit
 from vae.stack import TrainingState, initial_state
 from vae.step import Shard
 from vae.tensorfile import ModelFileError
 
-REPORT_SECONDS = 0.2  # between reports of a component: no display is faster
+REPORT_SECONDS = 0.2  # between two reports of a component: no display is faster
 
-# What would happen again at every try, so the driver is told and nothing is retried.
+# Errors that would come again at every try: the driver is told, and nothing is retried.
 NOT_RETRIED = (CostNotFinite, PipelineError, ModelFileError)
 
 
 @dataclass(frozen=True)
 class SplitRefs:
-    """One split, as ranks get it."""
+    """One split of the images, in Ray's object store: a node's ranks share one copy."""
 
     pixels: dict[str, ray.ObjectRef]  # by component, (N, D) uint8
     labels: np.ndarray | None  # (N,), where the model is told them
@@ -54,7 +54,7 @@ class SplitRefs:
 
 @dataclass(frozen=True)
 class RankConfig:
-    """All that ranks need to know, small enough to be sent to each; pixels travel as references."""
+    """Settings of a training, the same for every rank; small, since pixels travel as references."""
 
     run: str
     storage: str
@@ -65,110 +65,94 @@ class RankConfig:
     train: TrainConfig
     splits: dict[str, SplitRefs]  # train, and validation if there is one
     checkpoint_seconds: float  # between two checkpoints, or one epoch where that is longer
-    status: Any  # BoardActor's handle
+    status: Any  # StatusActor's handle
 
 
-def train_rank(config: dict[str, RankConfig]) -> None:
-    """Train this rank's share from the last whole checkpoint to the last epoch."""
-    job = config["job"]
+def train_rank(loop_config: dict[str, RankConfig]) -> None:
+    """Train this rank's components from the last whole checkpoint to the last epoch."""
+    config = loop_config["config"]
     try:
-        _train(job)
+        _train(config)
     except NOT_RETRIED as error:
-        ray.get(job.status.failed.remote(str(error)))
+        ray.get(config.status.failed.remote(str(error)))
         raise
 
 
-def _train(job: RankConfig) -> None:
+def _train(config: RankConfig) -> None:
     context = ray.train.get_context()
     rank, device = context.get_world_rank(), ray.train.torch.get_device()
     # One thread a rank: fastest with a rank a component, and the count shapes the rounding.
     torch.set_num_threads(1)
-    plan = placement.plan(job.components, context.get_world_size())
+    plan = placement.plan(config.components, context.get_world_size())
     if rank >= len(plan.assignments):
-        raise ValueError(f"rank {rank} has no share in {plan}: the driver asks for as many as have one")
-    share = plan.assignments[rank]
-    shard = Shard(share.replica, share.replicas, _replica_group(plan, rank))
+        raise ValueError(f"rank {rank} has no assignment in {plan}: the driver asks for as many as have one")
+    assignment = plan.assignments[rank]
+    shard = Shard(assignment.replica, assignment.replicas, _replica_group(plan, rank))
 
-    checkpoints = Checkpoints(job.storage, job.run, job.components)
-    checkpoints.check_shared(job.mark, os.uname().nodename)
+    checkpoints = Checkpoints(config.storage, config.run, config.components)
+    checkpoints.check_shared(config.mark, os.uname().nodename)
     done = _agree(checkpoints.latest() if rank == 0 else 0)
     if rank == 0:
-        job.status.started.remote(done + 1, str(plan))
-    training, held_out = job.splits["train"], job.splits.get("validation")
-    images = training.stack(share.components)
+        config.status.started.remote(done + 1, str(plan))
+    training, held_out = config.splits["train"], config.splits.get("validation")
+    images = training.stack(assignment.components)
     states = [
-        _state(job, checkpoints, done, component, images[c]) for c, component in enumerate(share.components)
+        _state(config, checkpoints, done, component, images[c])
+        for c, component in enumerate(assignment.components)
     ]
     epochs = fit(
         images,
         states,
-        job.train,
+        config.train,
         labels_N=training.condition_labels(),
-        validation_CND=held_out.stack(share.components) if held_out else None,
+        validation_CND=held_out.stack(assignment.components) if held_out else None,
         validation_labels_N=held_out.condition_labels() if held_out else None,
         device=device,
         shard=shard,
     )
-    _checkpoint_loop(
-        job, checkpoints, share, _explain_out_of_memory(epochs, share, done + 1), images.shape[1]
-    )
+    _follow(config, checkpoints, assignment, epochs, done + 1, images.shape[1])
 
 
-def _explain_out_of_memory(
-    epochs: Iterator[Epoch], share: placement.Assignment, first: int
-) -> Iterator[Epoch]:
-    """The epochs; a memory that does not suffice is named with the components and the epoch."""
-    number = first
-    try:
-        for epoch in epochs:
-            yield epoch
-            number = epoch.number + 1
-    except (MemoryError, RuntimeError) as error:
-        # torch raises a plain RuntimeError where the host's memory is full.
-        if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
-            raise
-        raise PipelineError(
-            f"out of memory while training {'+'.join(share.components)}, epoch {number} "
-            f"({str(error).splitlines()[0]}); try more ranks, a smaller train.batch_size or model.hidden"
-        ) from error
-
-
-def _checkpoint_loop(
-    job: RankConfig,
+def _follow(
+    config: RankConfig,
     checkpoints: Checkpoints,
-    share: placement.Assignment,
+    assignment: placement.Assignment,
     epochs: Iterator[Epoch],
+    first: int,
     images: int,
 ) -> None:
-    """Drive the epochs of `images` each: post reports, save checkpoints, all ranks after the same epochs."""
-    rank, speaks = dist.get_rank(), share.replica == 0
-    save_at = 0  # the first
-    epoch_started = posted = time.monotonic()
-    for epoch in epochs:
+    """Drive the epochs, from the `first`, of so many images: report them, and save checkpoints.
+
+    Of replicas, which hold the same models, one speaks.
+    """
+    rank, speaks = dist.get_rank(), assignment.replica == 0
+
+    def save(epoch: Epoch, seconds: float) -> float:
+        if speaks:
+            for state in epoch.states():
+                checkpoints.save(state)
+        # The slowest rank sets the pace, and its answer means that all have saved.
+        slowest = _maximum(seconds)
+        if rank == 0:
+            checkpoints.prune(epoch.number)
+        return slowest
+
+    last, reported = config.train.epochs, time.monotonic()
+    for epoch, seconds in train_with_checkpoints(
+        epochs, assignment.components, first, last, config.checkpoint_seconds, save
+    ):
         now = time.monotonic()
-        seconds, epoch_started = now - epoch_started, now
-        last = epoch.number == job.train.epochs
-        if speaks and (now - posted > REPORT_SECONDS or not save_at or last):
-            posted = now
-            job.status.post.remote(EpochReport(epoch.records, images / seconds))
-        if epoch.number >= save_at or last:
-            if speaks:
-                for state in epoch.states():
-                    checkpoints.save(state)
-            # The slowest rank sets the pace, and its answer means that all have saved.
-            slowest = _maximum(seconds)
-            save_at = epoch.number + max(1, int(job.checkpoint_seconds / slowest))
-            if rank == 0:
-                checkpoints.prune(epoch.number)
-            epoch_started = time.monotonic()
+        if speaks and (now - reported > REPORT_SECONDS or epoch.number in (first, last)):
+            reported = now
+            config.status.post.remote(EpochReport(epoch.records, images / seconds))
 
 
 def _state(
-    job: RankConfig, checkpoints: Checkpoints, epoch: int, component: str, images_ND: torch.Tensor
+    config: RankConfig, checkpoints: Checkpoints, epoch: int, component: str, images_ND: torch.Tensor
 ) -> TrainingState:
     if epoch:
         return checkpoints.load(epoch, component)
-    return initial_state(component, images_ND, job.sizes, job.model, job.train.seed)
+    return initial_state(component, images_ND, config.sizes, config.model, config.train.seed)
 
 
 def _replica_group(plan: placement.Plan, rank: int) -> dist.ProcessGroup | None:

@@ -2,5 +2,5 @@
 
 Knows each metric's name, unit and direction; reads and writes no files.
 
-May import: common, vae.
+May import: vae.
 """

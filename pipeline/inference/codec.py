@@ -15,6 +15,7 @@ from pipeline.data.own import folder
 from pipeline.inference import latent_file, outputs
 from pipeline.inference.inputs import Source
 from pipeline.inference.latent_file import Contents, Steps
+from vae.images import to_bytes
 from vae.pretrained import Autoencoder
 
 LONGEST = 200  # bytes of a file's name, before what makes it the only one and .png
@@ -79,7 +80,7 @@ def decode(path: Path, model: Autoencoder, place: Path) -> int:
         ):
             for rows, z in latents.blocks(model.batch):
                 labels_N = None if labels is None else labels[rows]
-                pictures = outputs.to_bytes(model.decode(z, labels_N))
+                pictures = to_bytes(model.decode(z, labels_N))
                 for name, picture in zip(names[rows], pictures, strict=True):
                     Image.fromarray(picture.transpose(1, 2, 0)).save(part / name)
                 advance(len(pictures))

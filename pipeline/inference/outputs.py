@@ -4,8 +4,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.common.errors import PipelineError, printable
 
 
@@ -35,11 +33,6 @@ def check_folder(path: Path) -> None:
     _check_parent(path)
     if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
         raise PipelineError(f"{printable(path)}: expected a new folder, or an empty one; nothing was written")
-
-
-def to_bytes(brightness: np.ndarray) -> np.ndarray:
-    """Brightness in [0, 1] as uint8, rounded as the report's pictures are."""
-    return (brightness * np.float32(255)).round().astype(np.uint8)
 
 
 def _check_parent(path: Path) -> None:

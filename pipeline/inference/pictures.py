@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.inference import grids
 from pipeline.inference.inputs import Source
-from pipeline.inference.outputs import to_bytes
+from vae.images import to_bytes
 from vae.pretrained import Autoencoder
 
 
@@ -31,7 +31,7 @@ def samples(model: Autoencoder, count: int, seed: int, digit: int | None, path: 
     elif model.classes:
         labels = np.arange(count) % model.classes
         columns = min(model.classes, count)
-    drawn = to_bytes(model.sample(count, seed, labels).numpy())
+    drawn = to_bytes(model.sample(count, seed, labels))
     grids.write(path, grids.rows(drawn, columns))
 
 

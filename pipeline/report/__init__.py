@@ -2,5 +2,5 @@
 
 Knows words, tables, plots and templates; equal input gives equal bytes.
 
-May import: common, data, experiment, vae.
+May import: common, data, evaluation, experiment, vae.
 """

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data import images
 from pipeline.report.page import Conditional, Units
 from vae import latents
 from vae.evaluate import Evaluation
+from vae.images import merge_components, to_bytes
 from vae.model import VAE
 
 SHOWN = 64  # samples
@@ -22,7 +22,7 @@ Side = tuple[int, int]
 def samples(models: Mapping[str, VAE], side: Side, seed: int) -> np.ndarray:
     """Decoded draws from the prior, (SHOWN, 3, H, W) uint8; each component draws z of its own."""
     drawn = {c: latents.decode(m, latents.sample_prior(m, c, SHOWN, seed)) for c, m in models.items()}
-    return images.merged({c: to_bytes(x) for c, x in drawn.items()}, side)
+    return merge_components([to_bytes(x) for x in drawn.values()], side)
 
 
 def units(model: VAE, found: Evaluation, side: Side) -> Units:
@@ -54,7 +54,3 @@ def conditional(model: VAE, component: str, classes: Sequence[str], seed: int) -
         samples=to_bytes(drawn).reshape(count, EACH, *model.sizes.image),
         styles=to_bytes(styles).reshape(STYLES, count, *model.sizes.image),
     )
-
-
-def to_bytes(brightness: Tensor) -> np.ndarray:
-    return (brightness * 255).round().to(torch.uint8).numpy()

@@ -14,12 +14,12 @@ from pipeline.experiment.params import Params
 from pipeline.experiment.presets import PRESETS
 from pipeline.report import figures, sentences
 from pipeline.report.table import table
+from vae.config import ACTIVE_VARIANCE
 from vae.metrics import EpochMetrics
 
 BAND = 8  # pictures in a row, at most; a phone has room for one such row, a wider screen for two side by side
 ROOM = 512  # pixels that a row has room for
 PREVIEW = 12  # images shown with their channels
-ACTIVE = 0.01  # variance of the posterior mean above which a unit counts as active
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,10 @@ def write(path: Path, content: Content) -> None:
             (name, [f"unit {unit}" for unit in units.shown], _traversals(units))
             for name, units in content.units.items()
         ],
-        threshold=ACTIVE,
+        threshold=ACTIVE_VARIANCE,
         activity=[
-            (name, figures.activity(units.variance, name, ACTIVE)) for name, units in content.units.items()
+            (name, figures.activity(units.variance, name, ACTIVE_VARIANCE))
+            for name, units in content.units.items()
         ],
         curves=[
             (name, figures.curves(content.history, name)) for name in paths.components(params.model.channels)

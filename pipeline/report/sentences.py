@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.common import paths
+from pipeline.evaluation.registry import METRICS, MINUS
 from pipeline.experiment.params import Params
-from pipeline.report.table import linear, number
+from pipeline.report.table import linear
 from vae.config import ModelConfig
 
 Metrics = Mapping[str, Mapping[str, float]]  # as in metrics/test.json
@@ -44,6 +45,16 @@ class Verdict:
     text: str  # why
 
 
+def text(name: str, values: Mapping[str, float]) -> str:
+    """A metric's value, as the registry has it written."""
+    return METRICS[name].text(values[name])
+
+
+def number(value: float, form: str) -> str:
+    """Any other number, with a minus sign, not a hyphen."""
+    return format(value, form).replace("-", MINUS)
+
+
 def about(model: ModelConfig, noun: str) -> str:
     """What was fitted, as the beginning of a sentence."""
     network = {"mlp": "fully connected", "conv": "convolutional"}[model.architecture]
@@ -59,18 +70,19 @@ def facts(params: Params, metrics: Metrics, noun: str) -> list[Fact]:
     """The key figures, of the RGB picture."""
     rgb, found = metrics["rgb"], []
     if "bits_per_dim" in rgb:
-        found.append(Fact(number(rgb["bits_per_dim"], ".3f"), "bits per dimension; a raw byte has 8"))
+        found.append(Fact(text("bits_per_dim", rgb), "bits per dimension; a raw byte has 8"))
     elif "cost" in rgb:
-        found.append(Fact(number(rgb["cost"], ",.1f"), "cost, nats an RGB image"))
+        found.append(Fact(text("cost", rgb), "cost, nats an RGB image"))
     if "excess" in rgb:
-        found.append(Fact(number(rgb["excess"], ",.1f"), "excess over the floor, nats"))
+        found.append(Fact(text("excess", rgb), "excess over the floor, nats"))
     if used := _used(params, metrics):
         whole = params.model.latent * len(used)
         found.append(Fact(f"{sum(used)} of {whole}", "latent units active"))
-    for name, form, title in (("psnr", ".2f", "PSNR, dB"), ("ssim", ".3f", "SSIM")):
+    for name, title in (("psnr", "PSNR, dB"), ("ssim", "SSIM")):
         if name in rgb:
-            beside = f"; PCA has {rgb[f'pca_{name}']:{form}}" if f"pca_{name}" in rgb else ""
-            found.append(Fact(number(rgb[name], form), title + beside))
+            by_pca = rgb.get(f"pca_{name}")
+            beside = "" if by_pca is None else f"; PCA has {METRICS[name].text(by_pca)}"
+            found.append(Fact(text(name, rgb), title + beside))
     if judged := verdict(rgb, noun):
         read = f"{percent(rgb['sample_accuracy'])} of samples read as the {noun} asked for"
         differ = f"{rgb['sample_deviation']:.2f} of real images' deviation"
@@ -154,24 +166,24 @@ def cost(metrics: Metrics, values: int) -> str:
     written = []
     if {"cost", "floor", "excess"} <= rgb.keys():
         written.append(
-            f"An image costs {number(rgb['cost'], ',.1f')} nats, {number(rgb['excess'], ',.1f')} above the "
+            f"An image costs {text('cost', rgb)} nats, {text('excess', rgb)} above the "
             f"floor that no model gets below; for each of its {values:,} values, to compare sizes by, "
             f"{number(rgb['cost'] / values, '.4f')} and {number(rgb['excess'] / values, '.4f')}."
         )
         if "excess" in beside:
             written.append(
                 "The best linear model with as many units is about "
-                f"{number(beside['excess'], ',.1f')} above, "
+                f"{text('excess', beside)} above, "
                 f"{_than_this(beside['excess'] - rgb['excess'], ',.1f', 'nats')}."
             )
     elif "bits_per_dim" in rgb:
         written.append(
-            f"An image costs {number(rgb['bits_per_dim'], '.3f')} bits per dimension, that is for each pixel "
+            f"An image costs {text('bits_per_dim', rgb)} bits per dimension, that is for each pixel "
             "of each channel, where a raw byte has 8."
         )
         if "bits_per_dim" in beside:
             written.append(
-                f"The best linear model with as many units costs {number(beside['bits_per_dim'], '.3f')}, "
+                f"The best linear model with as many units costs {text('bits_per_dim', beside)}, "
                 f"{_than_this(beside['bits_per_dim'] - rgb['bits_per_dim'], '.3f', 'bits')}."
             )
     if "iw_gain" in rgb:

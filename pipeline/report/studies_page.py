@@ -9,12 +9,13 @@ from typing import Any
 import jinja2
 
 from pipeline.common import files, paths
+from pipeline.evaluation.registry import METRICS
 
 NAME = "index.html"
 SUMMARY = "summary.json"
 
-# Columns of a study's table, by the measure's name, in this order; those that no setting has are left out.
-COLUMNS = {
+# Columns of a study's table that are no metrics: title and meaning.
+OTHERS = {
     "validation": ("cost, validation", "nats an image, channels together, on the images by which was chosen"),
     "paper_cost": (
         "paper's cost",
@@ -22,15 +23,13 @@ COLUMNS = {
     ),
     "channel_cost_train": ("cost, train", "the same here: mean of the channels, training images"),
     "channel_cost": ("cost, test", "the same, test images"),
-    "excess": ("excess", "cost above the least that any model can reach, nats an image, channels together"),
-    "bits_per_dim": ("bits/dim", "cost of a density, bits a byte"),
-    "kl": ("KL", "what z is told of an image, nats, channels together"),
-    "mse": ("MSE", "of the posterior mean's reconstruction, a pixel in [0, 1]"),
-    "psnr": ("PSNR", "dB"),
-    "ssim": ("SSIM", "structural similarity"),
-    "active_units": ("active", "latent units whose posterior mean varies by more than 0.01"),
     "against": ("against the defaults", "whether a seed of the defaults might have given this"),
 }
+# All of them, in their order; those that no setting has are left out.
+COLUMNS = (
+    "validation", "paper_cost", "channel_cost_train", "channel_cost",
+    "excess", "bits_per_dim", "kl", "mse", "psnr", "ssim", "active_units", "against",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,16 +79,21 @@ def _section(folder: Path) -> Section:
     return Section(
         folder.name,
         summary,
-        [COLUMNS[name] for name in names],
+        [_heading(name) for name in names],
         rows,
         [f"{folder.name}/{name}" for name in ("plot.svg", "pictures.png") if (folder / name).exists()],
     )
 
 
-DIGITS = {"mse": 5, "bits_per_dim": 3, "ssim": 3, "active_units": 0, "psnr": 1, "excess": 1, "kl": 1}
+def _heading(name: str) -> tuple[str, str]:
+    """Title and meaning of a column."""
+    if name in OTHERS:
+        return OTHERS[name]
+    metric = METRICS[name]
+    return metric.title, f"{metric.meaning}; {metric.unit}" if metric.unit else metric.meaning
 
 
 def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else f"{value:.{DIGITS.get(name, 2)}f}"
+    if value is None or isinstance(value, str):
+        return value or ""
+    return METRICS[name].compared(value) if name in METRICS else f"{value:.2f}"

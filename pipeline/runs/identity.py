@@ -1,4 +1,4 @@
-"""Runs on disk: their names, their locks, and what they leave.
+"""Identity of training runs: the hash that names one, and the lock that one process holds.
 
 A run is named by a hash of everything that shapes its result, so a changed parameter, changed data or
 changed mathematics never goes on from a stale checkpoint, and an unchanged experiment always does.
@@ -9,31 +9,30 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-import vae
 from pipeline.common.errors import PipelineError
 from pipeline.data.images import Images
+from pipeline.experiment import stage_modules
 from pipeline.runs import storage_lock
 from pipeline.runs.storage_lock import Check
 from vae.config import ModelConfig, TrainConfig
 
 
 def run_hash(training: Images, held_out: Images, model: ModelConfig, train: TrainConfig) -> str:
-    """16 hexadecimal digits, a function of the images, the parameters and the source of `vae`."""
+    """16 hexadecimal digits, a function of the images, the parameters and the source that `vae.fit` runs."""
     digest = hashlib.blake2b(digest_size=8)
     for name, images in (("train", training), ("validation", held_out)):
         add_images(digest, name, images, labels=model.conditional)
     digest.update(json.dumps(result_params(model, train), sort_keys=True).encode())
-    add_sources(digest)
+    add_sources(digest, "vae.fit")
     return digest.hexdigest()
 
 
 def result_params(model: ModelConfig, train: TrainConfig) -> list[dict[str, Any]]:
-    """The parameters that shape a run's result at a given epoch."""
+    """Parameters on which a run's result after a given epoch depends."""
     fitted = asdict(train)
     if not train.schedule_depends_on_epochs:
         # Raising them goes on from where the run stopped.
@@ -49,11 +48,11 @@ def add_images(digest: hashlib.blake2b, name: str, images: Images, *, labels: bo
         digest.update(np.ascontiguousarray(array).data)
 
 
-def add_sources(digest: hashlib.blake2b, *others: Path) -> None:
-    """Add the source of `vae`, and of other modules, to a digest."""
-    for source in (*sorted(Path(vae.__file__).parent.glob("*.py")), *others):
-        digest.update(source.name.encode())
-        digest.update(source.read_bytes())
+def add_sources(digest: hashlib.blake2b, *modules: str) -> None:
+    """Add the source of modules, and of all of ours that they import, to a digest."""
+    for name in sorted(set().union(*map(stage_modules.closure, modules))):
+        digest.update(name.encode())
+        digest.update(stage_modules.installed()[name].read_bytes())
 
 
 @contextmanager

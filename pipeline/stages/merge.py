@@ -12,13 +12,16 @@ from pipeline.common.errors import PipelineError
 from pipeline.common.progress import bar
 from pipeline.data import images, store
 from pipeline.data.images import Images
-from pipeline.evaluation import metrics as measures
+from pipeline.evaluation.metrics import component_metrics, evenly_spaced, headline
+from pipeline.evaluation.reconstruction import ImageQuality, merge_metrics, rebuild_and_score
+from pipeline.evaluation.samples import conditional_metrics
 from pipeline.experiment.params import Params
 from pipeline.report import latent_pictures, page
 from vae import classifier
 from vae.baseline import PCA, fit_pca
 from vae.config import Sizes
-from vae.evaluate import BATCH, evaluate, reconstruct
+from vae.evaluate import evaluate, reconstruct
+from vae.images import to_bytes
 from vae.metrics import EpochMetrics
 from vae.model import VAE
 from vae.modelfile import load_model
@@ -39,6 +42,15 @@ class Component:
     images_ND: Tensor  # uint8
     labels_N: Tensor | None  # int64, where the model is told them
 
+    def rebuilt(self, rows: slice) -> Tensor:
+        """Some images by the model, brightness (B, D)."""
+        labels = None if self.labels_N is None else self.labels_N[rows]
+        return reconstruct(self.model, self.images_ND[None, rows], labels)[0]
+
+    def rebuilt_by_pca(self, rows: slice) -> Tensor:
+        """The same images by as many principal components as the model has latent units."""
+        return self.linear.reconstruct(self.images_ND[rows])
+
 
 def run(params: Params) -> None:
     """Read data/channels, models/ and classifier/; write reconstructions/, report/ and two of metrics/.
@@ -53,14 +65,14 @@ def run(params: Params) -> None:
     metrics, units = {}, {}
     for each in components:
         [found] = evaluate(each.model, [each.name], each.images_ND[None], seed, each.labels_N)
-        metrics[each.name] = measures.component_metrics(
+        metrics[each.name] = component_metrics(
             each.name, each.model, found, each.images_ND, each.labels_N, each.linear, seed
         )
         units[each.name] = latent_pictures.units(each.model, found, test.side)
-    rgb = metrics.get(paths.JOINT) or measures.sum_components(list(metrics.values()))
-    shown = measures.evenly_spaced(len(test), params.merge.images)
-    likeness, by_pca = _reconstruct(components, test, shown)
-    metrics[paths.JOINT] = rgb | likeness
+    rgb = merge_metrics(metrics)
+    shown = evenly_spaced(len(test), params.merge.images)
+    quality, by_pca = _reconstruct(components, test, shown)
+    metrics[paths.JOINT] = rgb | quality
     samples = np.empty((0, 3, *test.side), np.uint8)
     conditional = None
     if params.model.conditional:
@@ -69,15 +81,12 @@ def run(params: Params) -> None:
         conditional = latent_pictures.conditional(only.model, only.name, test.classes, seed)
     else:
         samples = latent_pictures.samples({each.name: each.model for each in components}, test.side, seed)
-    metrics = {
-        name: {measure: files.round_significant(value) for measure, value in values.items()}
-        for name, values in metrics.items()
-    }
+    metrics = {name: _rounded(values) for name, values in metrics.items()}
     with store.read(paths.RECONSTRUCTIONS, dimensions=4) as merged:
         reconstructions = merged[SPLIT].images[shown]
     chosen, history = test.part(shown), _history()
     files.write_json(paths.TEST_METRICS, metrics)
-    files.write_json(paths.SUMMARY, measures.headline(metrics[paths.JOINT], history))
+    files.write_json(paths.SUMMARY, _rounded(headline(metrics[paths.JOINT], history)))
     page.write(
         paths.REPORT,
         page.Content(
@@ -94,6 +103,10 @@ def run(params: Params) -> None:
             conditional=conditional,
         ),
     )
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: files.round_significant(value) for name, value in values.items()}
 
 
 def _components(params: Params, test: Images) -> list[Component]:
@@ -158,50 +171,38 @@ def _reconstruct(
 ) -> tuple[dict[str, float], np.ndarray]:
     """Write the merged reconstructions of the posterior means; measure them before they are rounded to bytes.
 
-    Returns the likeness of them and of those by PCA with as many numbers an image; and the latter, of the
+    Returns the quality of them and of those by PCA with as many numbers an image; and the latter, of the
     images `shown`, (n, 3, H, W) uint8.
     """
-    count = len(test)
-    found, by_pca, pictures = measures.ImageQuality(), measures.ImageQuality(), []
+    originals = [each.images_ND for each in components]
+    quality, quality_of_pca, pictures = ImageQuality(), ImageQuality(), []
+    by_models = rebuild_and_score(
+        originals, test.side, lambda rows: [each.rebuilt(rows) for each in components], quality
+    )
+    by_pca = rebuild_and_score(
+        originals, test.side, lambda rows: [each.rebuilt_by_pca(rows) for each in components], quality_of_pca
+    )
     with (
         store.create(paths.RECONSTRUCTIONS) as file,
-        bar("reconstruct", count, "images") as advance,
+        bar("reconstruct", len(test), "images") as advance,
     ):
-        dataset = file.create(SPLIT, (count, 3, *test.side), test.labels, classes=test.classes)
-        for start in range(0, count, BATCH):
-            block = slice(start, min(start + BATCH, count))
-            x = _picture({each.name: each.images_ND[block] / 255 for each in components}, test)
-            y = _picture({each.name: _rebuilt(each, block) for each in components}, test)
-            linear = _picture({e.name: e.linear.reconstruct(e.images_ND[block]) for e in components}, test)
-            found.add(y, x)
-            by_pca.add(linear, x)
-            dataset[block] = latent_pictures.to_bytes(y)
-            pictures.append(
-                latent_pictures.to_bytes(linear[shown[(shown >= block.start) & (shown < block.stop)] - start])
-            )
-            advance(len(x))
-    return found.means() | by_pca.means("pca_"), np.concatenate(pictures)
-
-
-def _rebuilt(each: Component, block: slice) -> Tensor:
-    labels = None if each.labels_N is None else each.labels_N[block]
-    return reconstruct(each.model, each.images_ND[None, block], labels)[0]
-
-
-def _picture(pixels: Mapping[str, Tensor], test: Images) -> Tensor:
-    """Components, (B, D) each, as (B, 3, H, W)."""
-    return torch.cat([x.reshape(len(x), -1, *test.side) for x in pixels.values()], dim=1)
+        dataset = file.create(SPLIT, (len(test), 3, *test.side), test.labels, classes=test.classes)
+        for (rows, found), (_, linear) in zip(by_models, by_pca, strict=True):
+            dataset[rows] = to_bytes(found)
+            pictures.append(to_bytes(linear[shown[(shown >= rows.start) & (shown < rows.stop)] - rows.start]))
+            advance(len(found))
+    return quality.means() | quality_of_pca.means("pca_"), np.concatenate(pictures)
 
 
 def _classify_samples(only: Component, test: Images, seed: int) -> dict[str, float]:
-    """What the classifier reads in samples of each label."""
+    """Metrics of samples of each label, as the classifier reads them."""
     try:
-        judge = classifier.load(paths.CLASSIFIER)
+        reader = classifier.load(paths.CLASSIFIER)
     except ModelFileError as error:
         raise PipelineError(f"{error}; run `dvc repro classifier`") from None
     samples, asked = latent_pictures.drawn_on_demand(only.model, only.name, CLASSIFIED, seed)
-    return measures.conditional_metrics(
-        judge, samples, asked, torch.from_numpy(test.pictures()), torch.from_numpy(test.condition_labels())
+    return conditional_metrics(
+        reader, samples, asked, torch.from_numpy(test.pictures()), torch.from_numpy(test.condition_labels())
     )
 
 

@@ -2,5 +2,5 @@
 
 Knows tables, plots, the noise of seeds, and the DVC stages of studies that ran.
 
-May import: common, distributed, experiment, report, runs, trials.
+May import: common, distributed, evaluation, experiment, report, runs, trials.
 """

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.evaluation.registry import Metric
 from pipeline.report import figures
-from pipeline.studies.tables import Measure, Outcome
+from pipeline.studies.tables import Outcome, value
 from pipeline.trials.setting import short_value
 
 TEST, HELD_OUT = figures.COLORS["rgb"], "#c98a2b"
@@ -30,7 +31,7 @@ def plot(outcome: Outcome) -> bytes:
     return svg.getvalue()
 
 
-def _panel(axis: Axes, outcome: Outcome, measure: Measure) -> None:
+def _panel(axis: Axes, outcome: Outcome, measure: Metric) -> None:
     numbers = _numbers(outcome)
     places = numbers or list(range(len(outcome.trials)))
     line = "solid" if numbers else "none"
@@ -40,7 +41,7 @@ def _panel(axis: Axes, outcome: Outcome, measure: Measure) -> None:
         axis.axhspan(band.low, band.high, color=TEST, alpha=0.15, linewidth=0, label=label)
     for split, color, marker in (("validation", HELD_OUT, "s"), ("test", TEST, "o")):
         if split in outcome.splits():
-            values = [measure.of(result, split) for _, result in outcome.trials]
+            values = [value(result, measure, split) for _, result in outcome.trials]
             axis.plot(places, values, linestyle=line, marker=marker, markersize=4.5, color=color, label=split)
     if numbers:
         if min(numbers) > 0 and max(numbers) >= 10 * min(numbers):

@@ -3,11 +3,12 @@
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.common import files, paths
+from pipeline.evaluation.registry import METRICS, Metric
 from pipeline.studies.noise import Noise, noise
 from pipeline.trials.planning import Trial
 from pipeline.trials.results import TrialResult
@@ -21,25 +22,13 @@ COLUMNS = (
 SPLITS = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A measure that settings are compared by: of merged pictures on the test images, less is better."""
-
-    name: str
-    title: str
-    unit: str
-    digits: int  # behind the point
-
-    def of(self, result: TrialResult, split: str = "test") -> float:
-        return result.snapshot.found[paths.JOINT][split][self.name]
-
-    def text(self, value: float) -> str:
-        return f"{value:.{self.digits}f}"
+# What settings are compared by, on the merged test images; the first that all trials and seeds have decides.
+COMPARED = tuple(METRICS[name] for name in ("excess", "bits_per_dim", "mse"))
 
 
-EXCESS = Measure("excess", "excess", "nats", 1)
-BITS = Measure("bits_per_dim", "bits/dim", "bits", 3)
-MSE = Measure("mse", "MSE", "", 5)
+def value(result: TrialResult, metric: Metric, split: str = "test") -> float:
+    """A metric of a trial's merged images."""
+    return result.snapshot.found[paths.JOINT][split][metric.name]
 
 
 @dataclass(frozen=True)
@@ -51,24 +40,24 @@ class Outcome:
     seeds: tuple[TrialResult, ...]  # of the noise study; fewer than declared if some failed
     failed: Mapping[str, str]  # by setting: why
 
-    def measures(self) -> list[Measure]:
+    def measures(self) -> list[Metric]:
         """Those that all trials have; first, what the study is judged by: one that the seeds have too."""
         found = [result for _, result in self.trials]
-        common = [m for m in (EXCESS, BITS, MSE) if all(_has(result, m) for result in found)]
+        common = [m for m in COMPARED if all(_has(result, m) for result in found)]
         return sorted(common, key=lambda m: self.noise(m) is None)
 
-    def noise(self, measure: Measure) -> Noise | None:
+    def noise(self, measure: Metric) -> Noise | None:
         """The noise of a measure; None where the seeds do not have it."""
         if len(self.seeds) < 2 or not all(_has(result, measure) for result in self.seeds):
             return None
-        return noise([measure.of(result) for result in self.seeds])
+        return noise([value(result, measure) for result in self.seeds])
 
     def splits(self) -> list[str]:
         """Those that were measured."""
         return [split for split in SPLITS if split in self.trials[0][1].snapshot.found[paths.JOINT]]
 
 
-def _has(result: TrialResult, measure: Measure) -> bool:
+def _has(result: TrialResult, measure: Metric) -> bool:
     return measure.name in result.snapshot.found[paths.JOINT]["test"]
 
 
@@ -88,8 +77,8 @@ def results(outcome: Outcome) -> str:
     return text.getvalue()
 
 
-def _cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | bool) else "" if value is None else value
+def _cell(setting: Any) -> Any:
+    return json.dumps(setting) if isinstance(setting, list | bool) else "" if setting is None else setting
 
 
 def summary(outcome: Outcome, about: str) -> dict[str, Any]:
@@ -124,7 +113,7 @@ def summary(outcome: Outcome, about: str) -> dict[str, Any]:
 def metrics(outcome: Outcome) -> dict[str, dict[str, float]]:
     """metrics.json, for DVC: by measure and setting, on the test images; no texts."""
     return {
-        measure.name: {trial.label: measure.of(result) for trial, result in outcome.trials}
+        measure.name: {trial.label: value(result, measure) for trial, result in outcome.trials}
         for measure in outcome.measures()
     }
 
@@ -150,8 +139,8 @@ def _against(outcome: Outcome, result: TrialResult) -> str:
     band = outcome.noise(first)
     if not band or _is_noise(outcome):
         return ""
-    value = first.of(result)
-    return "same" if band.holds(value) else "better" if value < band.low else "worse"
+    own = value(result, first)
+    return "same" if band.holds(own) else "better" if own < band.low else "worse"
 
 
 def _channel_cost(result: TrialResult, split: str) -> float:
@@ -170,42 +159,57 @@ def verdict(outcome: Outcome) -> list[str]:
     return said
 
 
-def _verdict(outcome: Outcome, measure: Measure, band: Noise | None) -> list[str]:
-    ranked = sorted((measure.of(result), trial.label) for trial, result in outcome.trials)
-    (least, best), (most, worst) = ranked[0], ranked[-1]
-    unit = f" {measure.unit}" if measure.unit else ""
+def _verdict(outcome: Outcome, metric: Metric, band: Noise | None) -> list[str]:
+    """Sentences on one metric: how far settings spread, and which of them differ from the defaults."""
+    ranked = sorted((value(result, metric), trial.label) for trial, result in outcome.trials)
     if _is_noise(outcome):
-        apart = (
-            f"; two runs that differ by less than {measure.text(band.difference)} cannot be told apart"
-            if band
-            else ""
-        )
-        return [
-            f"{measure.title}: {len(ranked)} seeds lie between {measure.text(least)} and {measure.text(most)}"
-            f"{unit}{apart}."
-        ]
-    said = f"{measure.title}: from {measure.text(least)}{unit} ({best}) to {measure.text(most)} ({worst})"
+        return [_spread_of_seeds(metric, ranked, band)]
+    unit = f" {metric.unit}" if metric.unit else ""
+    (least, best), (most, worst) = ranked[0], ranked[-1]
+    said = (
+        f"{metric.title}: from {metric.compared(least)}{unit} ({best}) to {metric.compared(most)} ({worst})"
+    )
     if not band:
         why = "the seeds failed" if len(outcome.seeds) < 2 else "the seeds' likelihood is another"
         return [f"{said}; how much of that is chance is not known: {why}."]
     spread = band.spread(len(ranked))
     larger = "larger" if most - least > spread else "no larger"
     said += (
-        f", a difference of {measure.text(most - least)}. {len(ranked)} seeds may spread over "
-        f"{measure.text(spread)}: it is {larger} than the noise."
+        f", a difference of {metric.compared(most - least)}. {len(ranked)} seeds may spread over "
+        f"{metric.compared(spread)}: it is {larger} than the noise."
     )
+    return [said, _against_the_defaults(metric, ranked, band)]
+
+
+def _spread_of_seeds(metric: Metric, ranked: Sequence[tuple[float, str]], band: Noise | None) -> str:
+    unit = f" {metric.unit}" if metric.unit else ""
+    least, most = metric.compared(ranked[0][0]), metric.compared(ranked[-1][0])
+    said = f"{metric.title}: {len(ranked)} seeds lie between {least} and {most}{unit}"
+    if not band:
+        return f"{said}."
+    return (
+        f"{said}; two runs that differ by less than {metric.compared(band.difference)} cannot be told apart."
+    )
+
+
+def _against_the_defaults(metric: Metric, ranked: Sequence[tuple[float, str]], band: Noise) -> str:
     groups = {
-        "better": [label for value, label in ranked if value < band.low],
-        "as good as": [label for value, label in ranked if band.holds(value)],
-        "worse": [label for value, label in ranked if value > band.high],
+        "better than": [label for found, label in ranked if found < band.low],
+        "as good as": [label for found, label in ranked if band.holds(found)],
+        "worse than": [label for found, label in ranked if found > band.high],
     }
     compared = [
-        f"{' and '.join(labels) if len(labels) < 3 else ', '.join(labels[:-1]) + ' and ' + labels[-1]} "
-        f"{'is' if len(labels) == 1 else 'are'} {how if how == 'as good as' else how + ' than'} the defaults"
+        f"{_listed(labels)} {'is' if len(labels) == 1 else 'are'} {how} the defaults"
         for how, labels in groups.items()
         if labels
     ]
-    return [said, f"By {measure.title}, {'; '.join(compared)}."]
+    return f"By {metric.title}, {'; '.join(compared)}."
+
+
+def _listed(labels: Sequence[str]) -> str:
+    if len(labels) < 3:
+        return " and ".join(labels)
+    return f"{', '.join(labels[:-1])} and {labels[-1]}"
 
 
 def _is_noise(outcome: Outcome) -> bool:
@@ -224,9 +228,9 @@ def table(outcome: Outcome) -> tuple[list[str], list[list[str]]]:
     rows = []
     for place, (trial, result) in enumerate(outcome.trials):
         entry = _summarised(outcome, place)
-        cells = [measure.text(measure.of(result)) for measure in measures]
+        cells = [measure.compared(value(result, measure)) for measure in measures]
         if "validation" in outcome.splits():
-            cells.insert(1, measures[0].text(measures[0].of(result, "validation")))
+            cells.insert(1, measures[0].compared(value(result, measures[0], "validation")))
         cells += [f"{entry['active_units']:.0f}", f"{result.snapshot.seconds:,.0f}"]
         if outcome.study.paper:
             names = ("paper_cost", "channel_cost_train", "channel_cost")

@@ -1,21 +1,19 @@
-"""From settings to trainings: what has to be trained so that every setting is measured."""
+"""Plans: the trainings that are needed so that every setting is measured."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import pipeline
 from pipeline.experiment.params import Params
 from pipeline.runs import identity
 from pipeline.trials import spec
 from pipeline.trials.setting import Setting, short
 from vae.config import ModelConfig, TrainConfig
 
-# Modules beside vae/ that shape what a trial finds.
-SOURCES = ("measures.py", "studies/trial.py")
+# Modules that decide, with all that they import, what a trial finds: its training and its measuring.
+SOURCES = ("vae.fit", "pipeline.evaluation.reconstruction")
 
 
 @dataclass(frozen=True)
@@ -84,5 +82,5 @@ def key(params: Params, data: bytes) -> str:
 
 
 def add_sources(digest: hashlib.blake2b) -> None:
-    """Add the code that shapes what a trial finds to a digest."""
-    identity.add_sources(digest, *(Path(str(pipeline.__file__)).parent / name for name in SOURCES))
+    """Add the code that decides what a trial finds to a digest."""
+    identity.add_sources(digest, *SOURCES)

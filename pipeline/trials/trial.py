@@ -1,9 +1,8 @@
 """A trial: a whole stack trained in one process, and measured after some of its epochs.
 
-Plain code around `vae.fit`; `fleet` runs it under Ray Tune.
+Plain code around `vae.fit`; `tuner` runs it under Ray Tune.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +12,12 @@ import torch
 from torch import Tensor
 
 from pipeline.common import files, paths
-from pipeline.evaluation import metrics
+from pipeline.evaluation import reconstruction
+from pipeline.evaluation.metrics import evenly_spaced
 from pipeline.runs.checkpoints import Checkpoints
+from pipeline.runs.training import train_with_checkpoints
 from pipeline.trials.planning import Fit
 from vae.config import Sizes
-from vae.evaluate import BATCH, evaluate, reconstruct
 from vae.fit import Epoch, fit
 from vae.metrics import EpochMetrics
 from vae.stack import TrainingState, assemble, initial_state
@@ -84,6 +84,7 @@ def train_and_measure(
 
     Raises:
         CostNotFinite: training diverged.
+        OutOfMemory: the memory does not suffice for these parameters.
         PipelineError: a checkpoint cannot be written.
     """
     about = checkpoints.about()
@@ -105,20 +106,24 @@ def train_and_measure(
     if done == waiting[0]:
         waiting.pop(0)
         yield _report(done, states, seconds, data, job.train.seed, device)
-    started = saved = time.monotonic()
-    for trained in _epochs(job, data, states, device):
-        now = time.monotonic()
-        seconds += now - started
+
+    def save(epoch: Epoch, took: float) -> float:
+        if waiting:
+            kept = [snapshot for snapshot in job.snapshots if snapshot not in waiting]
+            _save(checkpoints, epoch, seconds, session=session, kept=kept)
+        return took
+
+    epochs = _epochs(job, data, states, device)
+    first, last = done + 1, job.train.epochs
+    for trained, took in train_with_checkpoints(
+        epochs, data.components, first, last, checkpoint_seconds, save
+    ):
+        seconds += took
         if waiting and trained.number == waiting[0]:
             waiting.pop(0)
             yield _report(trained.number, trained.states(), seconds, data, job.train.seed, device)
         else:
             yield TrialReport(trained.number, _costs(trained.records), seconds)
-        if waiting and now - saved >= checkpoint_seconds:
-            told = [snapshot for snapshot in job.snapshots if snapshot not in waiting]
-            _save(checkpoints, trained, seconds, session=session, kept=told)
-            saved = time.monotonic()
-        started = time.monotonic()
 
 
 def _epochs(job: Fit, data: TrialTensors, states: Sequence[TrainingState], device: str) -> Iterator[Epoch]:
@@ -162,7 +167,7 @@ def _report(
         component: {split: _rounded(values) for split, values in splits.items()}
         for component, splits in found.items()
     }
-    shown = pictures[metrics.evenly_spaced(len(pictures), SHOWN)]
+    shown = pictures[evenly_spaced(len(pictures), SHOWN)]
     snapshot = Snapshot(epoch, found, shown, history, seconds)
     return TrialReport(epoch, _costs(last), seconds, snapshot)
 
@@ -179,38 +184,21 @@ def _costs(records: Sequence[EpochMetrics]) -> dict[str, float]:
 
 
 def _measure(
-    found: Found, split: str, states: Sequence[TrainingState], part: SplitTensors, seed: int, device: str
+    found: Found, split: str, states: Sequence[TrainingState], tensors: SplitTensors, seed: int, device: str
 ) -> np.ndarray:
-    """Add the measures of each component on a split, and of merged pictures (N, 3, H, W) uint8, returned."""
+    """Add the metrics of each component on a split, and of merged images (N, 3, H, W) uint8, returned."""
     components = [state.component for state in states]
     model = assemble(states, torch.device(device)).eval()
-    images_CND = part.images_CND.to(device)
-    labels_N = None if part.labels_N is None else part.labels_N.to(device)
-    each = []
-    for component, measured, host_ND in zip(
-        components, evaluate(model, components, images_CND, seed, labels_N), part.images_CND, strict=True
-    ):
-        values = metrics.costs(model, measured, host_ND)
-        each.append(values | {"mse": measured.mse, "active_units": measured.active_units})
-        found[component][split] = each[-1]
-    likeness, pictures = metrics.ImageQuality(), []
-    for start in range(0, images_CND.shape[1], BATCH):
-        block = slice(start, start + BATCH)
-        rebuilt = reconstruct(model, images_CND[:, block], None if labels_N is None else labels_N[block])
-        picture = _pictures(rebuilt, part.side)
-        likeness.add(picture, _pictures(part.images_CND[:, block] / 255, part.side))
-        pictures.append((picture * 255).round().to(torch.uint8).numpy())
+    of_components, merged, rebuilt = reconstruction.measure_stack(
+        model, components, tensors.images_CND, tensors.side, tensors.labels_N, seed
+    )
+    for component, values in of_components.items():
+        found[component][split] = values
     whole = found.setdefault(paths.JOINT, {})
     whole.setdefault("train", _sums([found[component]["train"] for component in components]))
-    whole[split] = (each[0] if len(each) == 1 else metrics.sum_components(each)) | likeness.means()
-    return np.concatenate(pictures)
+    whole[split] = merged
+    return rebuilt
 
 
-def _sums(each: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: sum(values[name] for values in each) for name in each[0]}
-
-
-def _pictures(pixels_CND: Tensor, side: tuple[int, int]) -> Tensor:
-    """Components as pictures, (N, 3, H, W)."""
-    parts = [pixels_ND.reshape(len(pixels_ND), -1, *side) for pixels_ND in pixels_CND]
-    return torch.cat(parts, dim=1)
+def _sums(components: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(values[name] for values in components) for name in components[0]}

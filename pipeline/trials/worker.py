@@ -14,6 +14,7 @@ from pipeline.common import paths
 from pipeline.common.errors import PipelineError
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.run_folder import RunFolder
+from pipeline.runs.training import OutOfMemory
 from pipeline.trials import trial
 from pipeline.trials.planning import Fit
 from pipeline.trials.trial import SplitTensors, TrialReport, TrialTensors
@@ -65,7 +66,7 @@ def run_trial(job: Fit, shared: Shared, told: Sequence[TrialReport] | None = Non
         seconds, device, session = shared.checkpoint_seconds, shared.device, shared.session
         for report in trial.train_and_measure(job, data, checkpoints, seconds, device, session):
             _tell(report, shared)
-    except CostNotFinite as error:  # would happen again at every try
+    except (CostNotFinite, OutOfMemory) as error:  # of this trial alone, and again at every try
         tune.report({"diverged": str(error), "epoch": 0, "validation": float("inf")})
     except FATAL as error:
         tune.report({"hopeless": str(error), "epoch": 0, "validation": float("inf")})

@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.report import latent_pictures
 from tests.helpers.models import trained
 from vae import evaluate, load
+from vae.images import to_bytes
 from vae.modelfile import load_model
 from vae.pretrained import Autoencoder
 from vae.stack import assemble
@@ -87,11 +88,11 @@ def test_a_components_latents_stand_together(
 def test_samples_are_the_reports(separate: Autoencoder, conditional: Autoencoder) -> None:
     models = separate._models
     report = latent_pictures.samples(models, (32, 32), seed=3)
-    assert np.array_equal(latent_pictures.to_bytes(separate.sample(latent_pictures.SHOWN, seed=3)), report)
+    assert np.array_equal(to_bytes(separate.sample(latent_pictures.SHOWN, seed=3)), report)
     torch.testing.assert_close(separate.sample(5, seed=3), separate.sample(64, seed=3)[:5])
     asked = torch.arange(10).repeat_interleave(latent_pictures.EACH)
     report = latent_pictures.conditional(conditional._models["rgb"], "rgb", (), seed=0).samples
-    drawn = latent_pictures.to_bytes(conditional.sample(len(asked), labels=asked))
+    drawn = to_bytes(conditional.sample(len(asked), labels=asked))
     assert np.array_equal(drawn, report.reshape(-1, 3, 32, 32))
 
 

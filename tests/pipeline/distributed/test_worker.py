@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from torch import distributed as dist
 
-from pipeline.common.errors import PipelineError
 from pipeline.distributed import trainer, worker
 from pipeline.distributed.placement import Assignment, request_ranks
 from pipeline.distributed.status import EpochReport, TrainingStatus
@@ -16,14 +14,14 @@ from pipeline.distributed.view import TrainingView
 from pipeline.runs.checkpoints import Checkpoints
 from tests.helpers.fits import MODEL, TRAIN, fresh, images
 from tests.helpers.models import row
-from vae.fit import Epoch, fit
+from vae.fit import fit
 from vae.metrics import EpochMetrics
 
 SHARE = Assignment(("red", "green"))
 
 
 class Remembering:
-    """A board whose `post.remote` works in this process."""
+    """A status actor whose `post.remote` works in this process."""
 
     def __init__(self) -> None:
         self.reports: list[EpochReport] = []
@@ -42,13 +40,11 @@ def alone(tmp_path: Path) -> Iterator[None]:
 
 def follow(folder: Path, seconds: float, status: Any) -> list[str]:
     """Fit red and green; the checkpoints that are there in the end."""
-    job = worker.RankConfig(
+    config = worker.RankConfig(
         "run", str(folder), "", SHARE.components, row(20), MODEL, TRAIN, {}, seconds, status
     )
-    checkpoints = Checkpoints(str(folder), "run", SHARE.components)
-    worker._checkpoint_loop(
-        job, checkpoints, SHARE, fit(images("red", "green"), fresh("red", "green"), TRAIN), 60
-    )
+    epochs = fit(images("red", "green"), fresh("red", "green"), TRAIN)
+    worker._follow(config, Checkpoints(str(folder), "run", SHARE.components), SHARE, epochs, 1, 60)
     return sorted(path.name for path in (folder / "run").iterdir())
 
 
@@ -65,33 +61,6 @@ def test_checkpoints_are_as_far_apart_as_was_asked_for(
     posted = [report.records[0].epoch for report in status.reports]
     assert posted[0] == 1
     assert posted[-1] == TRAIN.epochs
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
-        MemoryError("Unable to allocate 3.2 GiB"),
-    ],
-)
-def test_a_full_memory_is_named_with_its_components_and_epoch(error: Exception) -> None:
-    def epochs() -> Iterator[Epoch]:
-        yield Epoch(7, [], list)
-        raise error
-
-    with pytest.raises(PipelineError, match=r"while training red\+green, epoch 8 \(.*\); try more ranks"):
-        list(worker._explain_out_of_memory(epochs(), SHARE, 7))
-    assert PipelineError in worker.NOT_RETRIED
-
-
-def test_other_errors_pass_as_they_are() -> None:
-    def epochs() -> Iterator[Epoch]:
-        raise RuntimeError("connection reset by peer")
-        yield
-
-    with pytest.raises(RuntimeError, match="connection reset by peer"):
-        list(worker._explain_out_of_memory(epochs(), SHARE, 1))
 
 
 def test_the_last_of_too_many_failures_is_one_line() -> None:

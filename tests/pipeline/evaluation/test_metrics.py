@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pipeline.evaluation import metrics
+from pipeline.evaluation import metrics, reconstruction, samples
 from vae import classifier
 from vae.config import Sizes
 
@@ -64,13 +64,13 @@ def test_mean_pictures_are_read_right_and_do_not_vary(judge: classifier.Classifi
     crops, labels = pictures(300, 3)
     means = torch.stack([(crops[labels == label] / 255).mean(0) for label in range(3)])
     asked = torch.arange(3).repeat_interleave(50)
-    flattering = metrics.conditional_metrics(judge, means[asked], asked, crops, labels)
+    flattering = samples.conditional_metrics(judge, means[asked], asked, crops, labels)
     assert flattering["sample_accuracy"] == 1
     assert flattering["sample_deviation"] == pytest.approx(0, abs=1e-6)
-    honest = metrics.conditional_metrics(judge, crops / 255, labels, crops, labels)
+    honest = samples.conditional_metrics(judge, crops / 255, labels, crops, labels)
     assert honest["sample_deviation"] == pytest.approx(1)
     assert honest["sample_accuracy"] == honest["classifier_accuracy"]
-    shuffled = metrics.conditional_metrics(judge, crops / 255, (labels + 1) % 3, crops, labels)
+    shuffled = samples.conditional_metrics(judge, crops / 255, (labels + 1) % 3, crops, labels)
     assert shuffled["sample_accuracy"] < 0.1
 
 
@@ -78,7 +78,7 @@ def test_likeness_is_a_plain_average() -> None:
     draw = torch.Generator().manual_seed(0)
     x = torch.rand(7, 3, 16, 16, generator=draw)
     y = (x + 0.1 * torch.randn(x.shape, generator=draw)).clamp(0, 1)
-    found = metrics.ImageQuality()
+    found = reconstruction.ImageQuality()
     for block in (slice(0, 3), slice(3, 7)):
         found.add(y[block], x[block])
     means = found.means("pca_")

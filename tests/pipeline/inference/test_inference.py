@@ -26,12 +26,13 @@ from pipeline.cli import models as cli_models
 from pipeline.common.errors import PipelineError
 from pipeline.data import store
 from pipeline.data.own import pictures
-from pipeline.evaluation import metrics
+from pipeline.evaluation.reconstruction import ImageQuality
 from pipeline.inference import codec, grids, inputs, latent_file
 from tests.helpers.checkout import ROOT, Vaepipe
 from tests.helpers.drawings import draw, noise, png
 from tests.helpers.models import trained
 from vae import load
+from vae.images import to_bytes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -90,14 +91,14 @@ def test_there_and_back(place: Path, crops: Crops, bits: int) -> None:
     # The PSNR that is said is the report's measure, of what was stored.
     with latent_file.read(Path("z.h5")) as latents:
         [(_, z)] = latents.blocks(1000)
-    likeness = metrics.ImageQuality()
+    likeness = ImageQuality()
     likeness.add(torch.from_numpy(model.decode(z)), torch.from_numpy(images) / 255)
     assert f"PSNR {likeness.means()['psnr']:.2f} dB" in said
 
 
 def test_the_psnr_is_the_reports(crops: Crops) -> None:
     found, images = np.random.default_rng(0).random((7, 3, 32, 32)), crops[0][:7]
-    likeness = metrics.ImageQuality()
+    likeness = ImageQuality()
     likeness.add(torch.from_numpy(found), torch.from_numpy(images) / 255)
     assert codec.psnr(found, images).mean() == pytest.approx(likeness.means()["psnr"], rel=1e-6)
     assert codec.psnr(images[:1] / 255, images[:1]) == np.inf
@@ -223,7 +224,7 @@ def test_samples_are_the_reports_and_of_a_digit(place: Path) -> None:
     model = load("conditional")
     for arguments, labels, columns in (([], [*range(10), 0, 1], 10), (["--digit", 7], [7] * 12, 4)):
         assert run("sample", "-n", 12, "-o", "s.png", "--models", "conditional", *arguments)[0] == 0
-        expected = codec.outputs.to_bytes(model.sample(12, labels=labels).numpy())
+        expected = to_bytes(model.sample(12, labels=labels))
         grids.write(Path("e.png"), grids.rows(expected, columns))
         assert Path("s.png").read_bytes() == Path("e.png").read_bytes()
     first = Path("s.png").read_bytes()

@@ -1,7 +1,10 @@
 """Runs and their checkpoints on disk."""
 
+import hashlib
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +15,12 @@ from pyarrow import fs
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
 from pipeline.data.images import Images
+from pipeline.experiment import stage_modules
 from pipeline.runs import identity
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.run_folder import RunFolder, names
+from pipeline.trials import planning
+from tests.helpers.checkout import ROOT
 from tests.helpers.fits import MODEL, TRAIN, fresh, images
 from vae.fit import fit
 from vae.stack import TrainingState
@@ -81,12 +87,49 @@ def copied() -> dict[str, np.ndarray]:
     return {component: pixels.copy() for component, pixels in PIXELS.items()}
 
 
-def test_a_changed_line_of_vae_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "model.py").write_text("x = 1")
-    monkeypatch.setattr(identity.vae, "__file__", str(tmp_path / "__init__.py"))
-    before = identity.run_hash(SEEN, NONE, MODEL, TRAIN)
-    (tmp_path / "model.py").write_text("x = 2")
-    assert identity.run_hash(SEEN, NONE, MODEL, TRAIN) != before
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the packages, which counts as what is installed."""
+    for package in stage_modules.PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(stage_modules, "ROOT", tmp_path)
+    caches = (stage_modules.installed, stage_modules.imports)
+    for cached in caches:
+        cached.cache_clear()
+    yield tmp_path
+    for cached in caches:
+        cached.cache_clear()
+
+
+def hashes() -> tuple[str, str]:
+    """Of a run, and of the code of trials."""
+    digest = hashlib.blake2b()
+    planning.add_sources(digest)
+    return identity.run_hash(SEEN, NONE, MODEL, TRAIN), digest.hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("module", "of_runs", "of_trials"),
+    [
+        ("vae/step.py", True, True),
+        ("vae/likelihood.py", True, True),
+        ("vae/baseline.py", False, True),  # trials find the floor by it
+        ("pipeline/evaluation/metrics.py", False, True),
+        ("vae/pretrained.py", False, False),
+        ("vae/classifier.py", False, False),
+        ("pipeline/report/page.py", False, False),
+        ("pipeline/trials/tuner.py", False, False),
+    ],
+)
+def test_a_comment_in_a_module_that_is_run_names_another_run(
+    code: Path, module: str, of_runs: bool, of_trials: bool
+) -> None:
+    """And one in any other module names none: nothing is trained again."""
+    before = hashes()
+    with (code / module).open("a") as file:
+        file.write("# a comment\n")
+    run, trial = (old != new for old, new in zip(before, hashes(), strict=True))
+    assert (run, trial) == (of_runs, of_trials)
 
 
 HOLD = """
