@@ -2,5 +2,6 @@
 
 Knows the options, and how an error ends a command. Nothing imports it.
 
-May import: cluster, common, doctor, experiment, inference, report, runs, search, stages, studies, trials.
+May import: cluster, common, distributed, doctor, experiment, inference, report, runs, search, stages,
+studies, trials.
 """

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import cluster, models, presets, stages, studies, workspaces
-from pipeline.common.errors import PipelineError, printable
+from pipeline.common.errors import PipelineError, one_line, printable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,7 +73,7 @@ def main() -> None:
 
 def _said(error: OSError) -> str:
     where = f"{printable(error.filename)}: " if error.filename else ""
-    return where + (error.strerror or " ".join(str(error).split()) or type(error).__name__)
+    return where + (error.strerror or one_line(error))
 
 
 def _flushed(status: str | int | None) -> str | int | None:

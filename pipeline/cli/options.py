@@ -6,6 +6,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from pipeline.distributed.compute import Compute
+
 Paths = TypeVar("Paths", Path, list[Path])
 
 
@@ -67,6 +69,9 @@ CheckpointSeconds = Annotated[
         help="Time between two checkpoints, or one epoch where that is longer.",
     ),
 ]
+
+
+MAX_FAILURES, CHECKPOINT_SECONDS = Compute.max_failures, Compute.checkpoint_seconds
 
 
 def gpus(text: str) -> int | None:

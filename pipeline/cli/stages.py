@@ -65,18 +65,19 @@ def train(
     ] = None,
     storage: options.Storage = None,
     address: options.Address = None,
-    max_failures: options.MaxFailures = 3,
-    checkpoint_seconds: options.CheckpointSeconds = 15.0,
+    max_failures: options.MaxFailures = options.MAX_FAILURES,
+    checkpoint_seconds: options.CheckpointSeconds = options.CHECKPOINT_SECONDS,
 ) -> None:
     """Fit the components' models on the machines that there are. They do not change the answer."""
     ranks_with_gpu = options.gpus(gpus)
+    from pipeline.distributed.compute import Compute
     from pipeline.experiment import guard, params
     from pipeline.stages import train as stage
 
-    machines = stage.TrainCompute(ranks_with_gpu, workers, storage, address, max_failures, checkpoint_seconds)
+    compute = Compute(ranks_with_gpu, workers, storage, address, max_failures, checkpoint_seconds)
     with guard.stage("train"):
         read = params.read()
-        stage.run(read.data.validation, read.model, read.train, machines)
+        stage.run(read.data.validation, read.model, read.train, compute)
 
 
 def merge() -> None:

@@ -1,5 +1,6 @@
 """The commands that compare trainings: `study`, `studies`, `tune`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,15 +37,15 @@ def study(
     threads: Threads = 1,
     storage: options.Storage = None,
     address: options.Address = None,
-    max_failures: options.MaxFailures = 3,
-    checkpoint_seconds: options.CheckpointSeconds = 15.0,
+    max_failures: options.MaxFailures = options.MAX_FAILURES,
+    checkpoint_seconds: options.CheckpointSeconds = options.CHECKPOINT_SECONDS,
 ) -> None:
     """Run studies of studies.yaml: train every setting once, and compare them, also with chance.
 
     Results go to studies/NAME, and a page of all to studies/index.html. What has finished never runs again;
     an interrupted study goes on by the same command.
     """
-    chosen = options.gpus(gpus)
+    on_gpus = options.gpus(gpus)
     from pipeline.experiment import guard
     from pipeline.trials import spec
 
@@ -52,21 +53,22 @@ def study(
         raise typer.BadParameter("name studies, or give --all; `vaepipe studies` lists them")
     found = spec.read()
     asked = list(dict.fromkeys(names or found.studies))
-    spec.check(asked, yes=yes)
     if dvc:
         from pipeline.studies import dvc_stages
 
+        spec.check(found, asked, spec.read_defaults(), yes=yes)
         dvc_stages.run(asked, found, **_variables(context))
         return
-    from pipeline.studies import run as runner
-    from pipeline.trials.tuner import TrialCompute
-
-    machines = TrialCompute(
-        chosen, per_gpu, workers, threads, storage, address, max_failures, checkpoint_seconds
-    )
     with guard.command("study", guard.trials(*(f"studies.{name}" for name in (*asked, found.noise.name)))):
-        wanted, noise = spec.check(asked, yes=yes)
-        runner.run(wanted, noise, machines)
+        defaults = spec.read_defaults()
+        chosen = spec.check(found, asked, defaults, yes=yes)
+        from pipeline.studies import run as runner
+        from pipeline.trials.tuner import TrialCompute
+
+        compute = TrialCompute(
+            on_gpus, workers, storage, address, max_failures, checkpoint_seconds, per_gpu, threads
+        )
+        runner.run(found, chosen, defaults, compute)
 
 
 def _variables(context: typer.Context) -> dict[str, str]:
@@ -134,25 +136,28 @@ def tune(
     threads: Threads = 1,
     storage: options.Storage = None,
     address: options.Address = None,
-    max_failures: options.MaxFailures = 3,
-    checkpoint_seconds: options.CheckpointSeconds = 15.0,
+    max_failures: options.MaxFailures = options.MAX_FAILURES,
+    checkpoint_seconds: options.CheckpointSeconds = options.CHECKPOINT_SECONDS,
 ) -> None:
     """Search for better parameters, judged on the validation images; bad trials are stopped early."""
-    chosen = options.gpus(gpus)
+    on_gpus = options.gpus(gpus)
     from pipeline.experiment import guard
     from pipeline.trials import spec
 
     if apply:
         guard.check_idle()
-    spec.check_search(name, trials)
-    from pipeline.search import run as runner
-    from pipeline.trials.tuner import TrialCompute
-
-    machines = TrialCompute(
-        chosen, per_gpu, workers, threads, storage, address, max_failures, checkpoint_seconds
-    )
     with guard.command("tune", guard.trials(f"searches.{name}")):
-        best = runner.run(spec.check_search(name, trials), machines)
+        found, defaults = spec.read(), spec.read_defaults()
+        search = found.search(name)
+        search = search if trials is None else replace(search, trials=trials)
+        spec.check_search(search, defaults)
+        from pipeline.search import run as runner
+        from pipeline.trials.tuner import TrialCompute
+
+        compute = TrialCompute(
+            on_gpus, workers, storage, address, max_failures, checkpoint_seconds, per_gpu, threads
+        )
+        best = runner.run(search, defaults, compute, found.names())
     if apply:
         # The search itself is found again at once, should something run now.
         guard.check_idle()

@@ -55,7 +55,7 @@ def runs(
     from pipeline.experiment import params
     from pipeline.runs import listing
 
-    place = storage or str(paths.runs().absolute())
+    place = paths.run_storage(storage)
     found = listing.list_runs(place)
     if not found:
         way = "" if storage else paths.workspace_hint("")

@@ -16,6 +16,11 @@ class Interrupted(PipelineError):
     status = 130  # the shells' number for it
 
 
+def one_line(error: BaseException) -> str:
+    """An exception's message in one line, safe to print; its kind, where it has no message."""
+    return printable(" ".join(str(error).split())) or type(error).__name__
+
+
 def printable(name: object) -> str:
     """A name from a disk, safe to print and to store: one line, no control characters, valid UTF-8."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))

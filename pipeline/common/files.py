@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.common.errors import PipelineError, printable
+from pipeline.common.errors import PipelineError, one_line, printable
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def reason(error: OSError) -> str:
     """The system's own words."""
     # HDF5 puts the system's number into a page of its own words.
     number = error.errno or int((re.findall(r"errno = (\d+)", str(error)) or ["0"])[0])
-    return os.strerror(number) if number else " ".join(str(error).split())
+    return os.strerror(number) if number else one_line(error)
 
 
 def _part(path: Path) -> Path:

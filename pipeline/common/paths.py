@@ -61,6 +61,11 @@ def runs() -> Path:
     return state() / "runs"
 
 
+def run_storage(named: str | None) -> str:
+    """The storage of runs, a folder or a URI: what --storage names, else the workspace's own."""
+    return named or str(runs().absolute())
+
+
 def trials() -> Path:
     """What the trials of studies found, and checkpoints of unfinished ones."""
     return state() / "trials"

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 
 from pipeline.common import files
-from pipeline.common.errors import PipelineError, printable
+from pipeline.common.errors import PipelineError, one_line, printable
 
 MOST_CHUNK = 64 << 20  # bytes that are unpacked at once, however few they are packed
 LAYOUTS = {h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED}  # not virtual ones, of other files
@@ -112,4 +112,4 @@ def unsafe_reason(dataset: h5py.h5d.DatasetID) -> str:
 
 def error_text(error: BaseException) -> str:
     """What h5py says, in one line."""
-    return " ".join(str(error).strip("'").split()) or type(error).__name__
+    return one_line(error).strip("'")

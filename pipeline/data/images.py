@@ -35,6 +35,13 @@ class Images:
         """All channels as one, (N, 3, H, W) uint8."""
         return merge_components(list(self.pixels.values()), self.side)
 
+    def stack(self, components: Sequence[str]) -> np.ndarray:
+        """(C, N, D) uint8. The joint component is made of the three colours, where the images have those."""
+        if list(components) == [paths.JOINT] and paths.JOINT not in self.pixels:
+            return np.concatenate([self.pixels[colour] for colour in paths.COLOURS], axis=1)[None]
+        arrays = [self.pixels[component] for component in components]
+        return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+
     def condition_labels(self) -> np.ndarray:
         """The labels as a conditional model is told them, (N,) int64.
 

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 import pipeline
 import vae
 from pipeline.common import process_exit
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, one_line
 from pipeline.distributed import ray_local
 from pipeline.distributed.placement import ClusterResources
 from pipeline.runs.storage_lock import Check
@@ -110,7 +110,7 @@ def _join(address: str, settings: Mapping[str, Any]) -> None:
         # Every node runs the driver's own code.
         ray.init(address, runtime_env={"py_modules": [_folder(vae), _folder(pipeline)]}, **settings)
     except Exception as error:  # Ray raises plain ones too
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise PipelineError(f"{where}: no Ray cluster can be joined there: {reason}") from error
 
 

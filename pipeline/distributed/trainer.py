@@ -10,21 +10,13 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.common.errors import PipelineError
-from pipeline.data.images import Images
 from pipeline.distributed import ray_session
 from pipeline.distributed.placement import RankRequest
 from pipeline.distributed.ray_session import Session
 from pipeline.distributed.scaling import WaitThenShrinkPolicy
 from pipeline.distributed.status import StatusActor, TrainingStatus
 from pipeline.distributed.waiting import Waiting
-from pipeline.distributed.worker import RankConfig, SplitRefs, train_rank
-from vae.config import Sizes
-
-
-def put_images(images: Images, sizes: Sizes) -> SplitRefs:
-    """Pixels moved to the object store, where a node's ranks share one copy; `images` has none afterwards."""
-    pixels = {component: ray.put(images.pixels.pop(component)) for component in list(images.pixels)}
-    return SplitRefs(pixels, images.labels if sizes.classes else None)
+from pipeline.distributed.worker import RankConfig, train_rank
 
 
 def train(
@@ -121,11 +113,11 @@ def _explain(error: BaseException) -> str:
     if failures:
         rank, cause = min(failures.items())
         what = f"training failed once too often (see --max-failures), last on rank {rank}"
-        said = _plan_lines(getattr(cause, "cause", None) or cause)[-1]
+        said = _lines(getattr(cause, "cause", None) or cause)[-1]
     else:
-        what, said = "Ray lost a process that training needs", _plan_lines(error)[0]
+        what, said = "Ray lost a process that training needs", _lines(error)[0]
     return f"{what}: {said.rstrip('.')}; checkpoints are kept, and the same command goes on from them"
 
 
-def _plan_lines(error: BaseException) -> list[str]:
+def _lines(error: BaseException) -> list[str]:
     return str(error).strip().splitlines() or [type(error).__name__]

@@ -2,12 +2,10 @@
 
 import os
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import ray
 import ray.train
 import ray.train.torch
@@ -16,6 +14,7 @@ from torch import distributed as dist
 
 from pipeline.common.errors import PipelineError
 from pipeline.distributed import placement
+from pipeline.distributed.split_refs import SplitRefs
 from pipeline.distributed.status import EpochReport
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.training import train_with_checkpoints
@@ -29,27 +28,6 @@ REPORT_SECONDS = 0.2  # between two reports of a component: no display is faster
 
 # Errors that would come again at every try: the driver is told, and nothing is retried.
 NOT_RETRIED = (CostNotFinite, PipelineError, ModelFileError)
-
-
-@dataclass(frozen=True)
-class SplitRefs:
-    """One split of the images, in Ray's object store: a node's ranks share one copy."""
-
-    pixels: dict[str, ray.ObjectRef]  # by component, (N, D) uint8
-    labels: np.ndarray | None  # (N,), where the model is told them
-
-    def stack(self, components: tuple[str, ...]) -> torch.Tensor:
-        """(C, N, D) uint8. A stack of one is the node's shared copy, without copying."""
-        arrays: list[np.ndarray] = ray.get([self.pixels[component] for component in components])
-        with warnings.catch_warnings():
-            # Ray's arrays are read-only, and nothing here writes to them.
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            tensors = [torch.from_numpy(array) for array in arrays]
-        return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
-
-    def condition_labels(self) -> torch.Tensor | None:
-        """The labels, (N,) int64."""
-        return None if self.labels is None else torch.from_numpy(self.labels.astype(np.int64))
 
 
 @dataclass(frozen=True)

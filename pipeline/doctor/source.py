@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline.common import paths
+from pipeline.common.errors import one_line
 from pipeline.data.own.folder import local
 from pipeline.data.svhn.official_files import files_of
 from pipeline.doctor import machine, needs
@@ -131,5 +132,5 @@ def _head(url: str) -> Answer:
     # Also what is no URL at all (ValueError), and a server that speaks no HTTP (HTTPException).
     except Exception as error:
         cause = getattr(error, "reason", error)
-        text = " ".join(str(getattr(cause, "strerror", None) or cause).split()) or type(cause).__name__
+        text = getattr(cause, "strerror", None) or one_line(cause)
         return Answer(name, None, trouble=f"no answer ({text})")

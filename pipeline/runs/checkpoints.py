@@ -56,6 +56,12 @@ class Checkpoints(RunFolder):
             ) from error
 
     def load(self, epoch: int, component: str) -> TrainingState:
+        """Read one component's state, on the host.
+
+        Raises:
+            OSError: there is no such file, or it cannot be read.
+            ModelFileError: it is damaged, or no checkpoint.
+        """
         with tempfile.TemporaryDirectory() as scratch:
             local = Path(scratch) / f"{component}{SUFFIX}"
             fs.copy_files(self.path(epoch, component), str(local), self.files, fs.LocalFileSystem())

@@ -1,4 +1,4 @@
-"""A run's folder, on a local disk or on storage that all nodes share, and what lies in it besides weights.
+"""The folder of a run, on a local disk or on storage that all nodes share.
 
 <storage>/<run>/about.json                       what the run is, and which models came from it
 <storage>/<run>/epoch-000012/red.safetensors     one checkpoint a component (see `checkpoints`)
@@ -13,7 +13,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, one_line
 
 ABOUT = "about.json"
 MARK = "storage-mark"
@@ -35,9 +35,11 @@ class RunFolder:
         self.root = f"{root}/{run}"
 
     def path(self, epoch: int, component: str) -> str:
+        """The file of a component's checkpoint, in its file system (`files`)."""
         return f"{self.folder(epoch)}/{component}{SUFFIX}"
 
     def folder(self, epoch: int) -> str:
+        """The folder of an epoch's checkpoints, in its file system."""
         return f"{self.root}/epoch-{epoch:06}"
 
     def epochs(self) -> list[int]:
@@ -70,13 +72,23 @@ class RunFolder:
 
     def describe(self, **about: Any) -> None:
         """Set entries of the description."""
-        whole = json.dumps(self.about() | about, indent=1)
-        part = f"{self.root}/.{ABOUT}.{uuid.uuid4().hex}.part"
+        self.write_json(ABOUT, self.about() | about)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a file beside the checkpoints; it appears whole or not at all.
+
+        Raises:
+            PipelineError: the storage cannot be written.
+        """
+        part = f"{self.root}/.{name}.{uuid.uuid4().hex}.part"
         try:
-            self._write(part, whole)
-            self.files.move(part, f"{self.root}/{ABOUT}")
+            self._write(part, json.dumps(value, indent=1))
+            self.files.move(part, f"{self.root}/{name}")
         except OSError as error:
-            raise PipelineError(f"--storage {self.storage}: cannot be written: {error}") from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> PipelineError:
+        return PipelineError(f"--storage {self.storage}: cannot be written: {error}")
 
     def mark(self) -> str:
         """Leave a mark that `check_shared` looks for on other nodes; return it.
@@ -90,7 +102,7 @@ class RunFolder:
                     self.files.delete_file(info.path)
             self._write(self._mark(mark), mark)
         except OSError as error:
-            raise PipelineError(f"--storage {self.storage}: cannot be written: {error}") from None
+            raise self._unwritable(error) from None
         return mark
 
     @contextmanager
@@ -129,7 +141,7 @@ class RunFolder:
         return ABOUT in names or any(name.startswith(("epoch-", MARK)) for name in names)
 
     def delete(self) -> None:
-        """Delete it.
+        """Delete the run with all that is in its folder.
 
         Raises:
             PipelineError: something in it was not written by vaepipe; nothing was deleted.
@@ -174,8 +186,7 @@ def _unreadable(storage: str, error: OSError, place: str) -> PipelineError:
     """Such as keys that are wrong, or a bucket of somebody else's; or permissions on a local disk."""
     if isinstance(error, PermissionError) and "://" not in storage:
         return PipelineError(f"{place}: cannot be read: Permission denied")
-    said = " ".join(str(error).split())
-    return PipelineError(f"--storage {storage}: cannot be used: {said}")
+    return PipelineError(f"--storage {storage}: cannot be used: {one_line(error)}")
 
 
 def open_storage(storage: str) -> tuple[fs.FileSystem, str]:

@@ -20,7 +20,7 @@ import psutil
 from pyarrow import fs
 
 from pipeline.common import locks
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, one_line
 from pipeline.runs import run_folder
 
 RENEWED = 20.0  # seconds between two renewals of a lease
@@ -79,7 +79,7 @@ class Lease:
             time.sleep(SETTLED)
             found = self._read()
         except OSError as error:
-            said = " ".join(str(error).split())
+            said = one_line(error)
             raise PipelineError(f"--storage {self.storage}: cannot be written: {said}") from None
         if found.get("driver") != self.driver:
             taken(self._described(found))

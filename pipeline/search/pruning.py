@@ -1,4 +1,4 @@
-"""What trials left on disk that no study or search of today's parameters asks for."""
+"""Pruning: files of trials that no study or search of today's parameters asks for are found and deleted."""
 
 import re
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pipeline.common import files, paths
 from pipeline.common.errors import PipelineError
-from pipeline.experiment import params
 from pipeline.runs.run_folder import RunFolder
 from pipeline.search.state import SearchState
 from pipeline.trials import spec
@@ -24,13 +23,13 @@ def unasked(found: StudiesFile) -> list[Path]:
     Raises:
         PipelineError: params.yaml, studies.yaml or the data are wrong or absent.
     """
-    base = params.read()
-    data = TrialData(base)
-    spec.check(list(found.studies), yes=True)
+    defaults = spec.read_defaults()
+    data = TrialData(defaults)
+    spec.check(found, list(found.studies), defaults, yes=True)
     wanted = {trial.fit for study in found.studies.values() for trial in data.plan(study)}
     journals = set()
     for search in found.searches.values():
-        state = SearchState(search, base, data)
+        state = SearchState(search, defaults, data)
         journals.add(state.journal.path)
         wanted |= {state.trial(tried.setting).fit for tried in state.journal.tried.values()}
     trials = [path for path in paths.trials().glob("*") if NAMES.fullmatch(path.name)]

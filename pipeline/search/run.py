@@ -21,11 +21,11 @@ from pipeline.search import plot
 from pipeline.search.journal import SearchTrial, name
 from pipeline.search.space import UniqueOptunaSearch, decoded
 from pipeline.search.state import REDUCTION, Candidate, SearchState
-from pipeline.trials import planning, results, spec, tuner, worker
+from pipeline.trials import planning, results, tuner, worker
 from pipeline.trials.dataset import TrialData, costs_text, forget, locked
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import Setting, in_sections, short
-from pipeline.trials.spec import Search
+from pipeline.trials.spec import Defaults, Search
 from pipeline.trials.trial import TrialReport
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.view import TrialsView
@@ -34,26 +34,25 @@ from pipeline.trials.worker import Shared
 METRIC = "validation"
 
 
-def run(search: Search, machines: TrialCompute) -> Setting:
-    """Run a search; write studies/<name>/; return the best setting.
+def run(search: Search, defaults: Defaults, compute: TrialCompute, names: Sequence[str]) -> Setting:
+    """Run a search; write studies/<name>/, and the page, in the order of `names`; return the best setting.
 
     Raises:
         PipelineError: data are absent, or no trial reached the last epoch.
     """
-    with locked(machines) as check:
-        base = params.read()
-        data = TrialData(base)
+    with locked(compute) as check:
+        data = TrialData(defaults)
         if not len(data.held_out):
             raise PipelineError(f"{paths.PARAMS}: data.validation holds out no image of so few; raise it")
-        state = SearchState(search, base, data)
+        state = SearchState(search, defaults, data)
         state.check()
         if state.missing():
-            _explore(state, machines, check)
+            _explore(state, compute, check)
         best = state.best()
         if not best:
             raise PipelineError(f"search {search.name}: no trial of {search.trials} reached its last epoch")
         _write(state, best)
-        studies_page.write(spec.read().names())
+        studies_page.write(names)
     out = output()
     out.print(f"\n[bold]{search.name}[/]  {state.verdict(best)}", soft_wrap=True)
     out.print(f"{paths.study(search.name)}/: results.csv, plot.svg, {studies_page.SUMMARY}", soft_wrap=True)
@@ -73,22 +72,22 @@ def apply(setting: Setting) -> None:
 
 
 class _Asha(ASHAScheduler):  # type: ignore[misc]  # Ray is not typed
-    """Takes note of trials that only repeat what they told before, and stops none of them."""
+    """ASHA that takes note of trials that only repeat known reports, and stops none of them."""
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         decision: str = super().on_trial_result(controller, trial, result)
         return str(self.CONTINUE) if result.get("again") else decision
 
 
-def _explore(state: SearchState, machines: TrialCompute, check: Check) -> None:
+def _explore(state: SearchState, compute: TrialCompute, check: Check) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     search, data, base = state.search, state.data, state.base
-    told = state.known_reports()
+    known = state.known_reports()
     for tried in state.tried():
         if tried.state != "started":
-            forget(state.trial(tried.setting).fit, machines)  # where a kill came before this
-    with ray_session.connected(machines.address, [check]) as session:
-        wanted = tuner.request_trials(ray_session.cluster_resources(session), machines)
+            forget(state.trial(tried.setting).fit, compute)  # where a kill came before this
+    with ray_session.connected(compute.address, [check]) as session:
+        wanted = tuner.request_trials(ray_session.cluster_resources(session), compute)
         ended = search.trials - state.missing()
         already = f", {ended} ended already" if ended else ""
         console.print(
@@ -99,21 +98,21 @@ def _explore(state: SearchState, machines: TrialCompute, check: Check) -> None:
         choice = search.space.get("model.channels")
         channels = set(choice) if isinstance(choice, tuple) else {base.model.channels}
         with (
-            data.shared(channels, machines, wanted.device) as shared,
+            data.shared(channels, compute, wanted.device) as shared,
             TrialsView("search", wanted.at_once, search.trials) as view,
         ):
             try:
                 tuner.run(
                     _trainable,
                     {
-                        "state": Suggested(state.raw, data.digest, state.where, told),
+                        "suggested": Suggested(state.defaults, data.digest, state.where, known),
                         "shared": shared,
                     },
                     {},
                     wanted,
-                    SearchRecorder(state, set(told), machines, view),
+                    SearchRecorder(state, set(known), compute, view),
                     session,
-                    machines.max_failures,
+                    compute.max_failures,
                     num_samples=search.trials,
                     search_alg=UniqueOptunaSearch(search, METRIC, state.points(), base.train.seed),
                     scheduler=_Asha(
@@ -134,27 +133,27 @@ def _explore(state: SearchState, machines: TrialCompute, check: Check) -> None:
 
 @dataclass(frozen=True)
 class Suggested:
-    """What a worker needs to make a fit of a suggestion."""
+    """Settings that a worker needs to make a training of a suggestion."""
 
-    base: Mapping[str, Any]
+    defaults: Defaults
     digest: bytes
     where: str
     known_reports: Mapping[str, Sequence[TrialReport]]  # by fit, of trials that have ended
 
 
-def _trainable(config: Mapping[str, Any], state: Suggested, shared: Shared) -> None:
+def _trainable(config: Mapping[str, Any], suggested: Suggested, shared: Shared) -> None:
     setting = decoded(config)
-    trials = planning.plan(state.base, [setting], state.digest, state.where)
+    trials = planning.plan(suggested.defaults, [setting], suggested.digest, suggested.where)
     [job] = planning.fits(trials)
-    worker.run_trial(job, shared, state.known_reports.get(job.key))
+    worker.run_trial(job, shared, suggested.known_reports.get(job.key))
 
 
 class SearchRecorder:
     """Writes down how trials fare, and shows it. A `TrialCallback`."""
 
-    def __init__(self, state: SearchState, told: set[str], machines: TrialCompute, view: TrialsView) -> None:
-        """`told`: the fits that repeat what is known."""
-        self.state, self.known, self.machines, self.view = state, told, machines, view
+    def __init__(self, state: SearchState, known: set[str], compute: TrialCompute, view: TrialsView) -> None:
+        """`known`: the fits that repeat reports of trials that have ended."""
+        self.state, self.known, self.compute, self.view = state, known, compute, view
         self.running: dict[str, SearchTrial] = {}
         self.crashed: set[str] = set()
 
@@ -176,7 +175,7 @@ class SearchRecorder:
             self.view.start(trial)
 
     def reported(self, trial: str, report: TrialReport, machine: str) -> None:
-        if not report.costs:  # of a trial that told nothing before it failed
+        if not report.costs:  # of a trial that reported nothing before it failed
             return
         tried = self.running[trial]
         tried.costs[report.epoch], tried.seconds = report.costs, report.seconds
@@ -209,7 +208,7 @@ class SearchRecorder:
         if tried.state == "started":
             tried.state = "stopped"
         self.state.journal.write(tried)
-        forget(self._fit(tried), self.machines)
+        forget(self._fit(tried), self.compute)
         match tried.state:
             case "failed":
                 self.view.end(trial, "failed", f"failed: {tried.reason}")

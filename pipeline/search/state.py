@@ -2,13 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pipeline.common import paths
-from pipeline.experiment import params
-from pipeline.experiment.params import Params
 from pipeline.runs import identity
 from pipeline.search.journal import Journal, SearchTrial
 from pipeline.search.space import inside
@@ -17,7 +13,7 @@ from pipeline.trials.dataset import TrialData
 from pipeline.trials.planning import Trial
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import SECTIONS, Setting, short
-from pipeline.trials.spec import Search, corners
+from pipeline.trials.spec import Defaults, Search, corners
 from pipeline.trials.trial import TrialReport
 
 REDUCTION = 3  # of the trials that reach a rung of epochs, one in so many goes on
@@ -39,17 +35,18 @@ class Candidate:
 class SearchState:
     """A search, and what is known of it."""
 
-    def __init__(self, search: Search, base: Params, data: TrialData) -> None:
-        self.search, self.base, self.data = search, base, data
-        self.raw: Mapping[str, Any] = params.load()
+    def __init__(self, search: Search, defaults: Defaults, data: TrialData) -> None:
+        self.search, self.defaults, self.base, self.data = search, defaults, defaults.params, data
         self.where = f"{paths.STUDIES_YAML}: searches.{search.name}"
         self.journal = Journal(self._key())
-        self.defaults = {path: self.raw[path.split(".")[0]][path.split(".")[1]] for path in search.space}
+        sections = (path.split(".") for path in search.space)
+        # The setting that leaves params.yaml as it is.
+        self.default = {f"{section}.{key}": defaults.values[section][key] for section, key in sections}
 
     def check(self) -> None:
         """Raise where the images are not enough for some setting of the space."""
         for setting in corners(self.search.space):
-            self.data.check(spec.parameters(self.raw, setting, self.where), self.where)
+            self.data.check(spec.parameters(self.defaults, setting, self.where), self.where)
 
     def _key(self) -> str:
         """Of all that shapes what is suggested, and what comes of it; not of how many trials there are."""
@@ -65,7 +62,7 @@ class SearchState:
         return digest.hexdigest()
 
     def trial(self, setting: Setting) -> Trial:
-        [trial] = planning.plan(self.raw, [setting], self.data.digest, self.where)
+        [trial] = planning.plan(self.defaults, [setting], self.data.digest, self.where)
         return trial
 
     def tried(self) -> list[SearchTrial]:
@@ -86,8 +83,8 @@ class SearchState:
     def points(self) -> list[Setting]:
         """What Optuna is given before its own suggestions: what was tried, in order; first, the defaults."""
         before = [each.setting for each in self.tried()]
-        allowed = all(inside(value, self.search.space[path]) for path, value in self.defaults.items())
-        return before or ([self.defaults] if allowed else [])
+        allowed = all(inside(value, self.search.space[path]) for path, value in self.default.items())
+        return before or ([self.default] if allowed else [])
 
     def known_reports(self) -> dict[str, list[TrialReport]]:
         """By fit, the reports of trials that have ended; and of all that have a result, also from studies."""
@@ -125,7 +122,7 @@ class SearchState:
         )
         label = short(best.setting)
         said = f"{len(states)} trials, {counts}. Best: {label}: validation cost {best.cost:.1f} nats"
-        default = next((c for c in self.candidates() if c.setting == self.defaults), None)
+        default = next((c for c in self.candidates() if c.setting == self.default), None)
         if default is None:
             return f"{said}."
         if default is best:

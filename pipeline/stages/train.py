@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from pipeline.common.progress import console
 from pipeline.data import images
 from pipeline.data.images import Images
 from pipeline.distributed import placement
+from pipeline.distributed.compute import Compute
 from pipeline.experiment import places
 from pipeline.runs import identity
 from pipeline.runs.checkpoints import Checkpoints
@@ -29,19 +30,7 @@ from vae.modelfile import save_model
 from vae.stack import TrainingState
 
 
-@dataclass(frozen=True)
-class TrainCompute:
-    """Where to train. No part of the experiment: the answer is the same (DVC does not see it)."""
-
-    gpus: int | None = None  # None: as many as are of use
-    workers: int | None = None  # CPU ranks; None: one a component
-    storage: str | None = None  # for checkpoints; None: .vaepipe/runs
-    address: str | None = None  # of a Ray cluster; None: RAY_ADDRESS, else this machine
-    max_failures: int = 3  # restarts of the gang
-    checkpoint_seconds: float = 15.0  # between two checkpoints: half of what a kill may cost
-
-
-def run(validation: float, model: ModelConfig, train: TrainConfig, machines: TrainCompute) -> None:
+def run(validation: float, model: ModelConfig, train: TrainConfig, compute: Compute) -> None:
     """Read data/channels, write models/, metrics/train.json and plots/training.csv.
 
     Raises:
@@ -60,7 +49,7 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Tra
     splits = {"train": training} | ({"validation": held_out} if len(held_out) else {})
     floors = _floors(splits, model)
     name = identity.run_hash(training, held_out, model, train)
-    storage = machines.storage or str(paths.runs().absolute())
+    storage = paths.run_storage(compute.storage)
     with ExitStack() as held:
         checks = [held.enter_context(identity.locked(storage, name))]
         checkpoints = _choose(storage, name, components, train.epochs)
@@ -70,7 +59,7 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, machines: Tra
             components=components, model=asdict(model), train=asdict(train), images=len(training)
         )
         if checkpoints.latest() < train.epochs:
-            _fit(splits, sizes, model, train, machines, checkpoints, checks)
+            _fit(splits, sizes, model, train, compute, checkpoints, checks)
         else:
             console.print(f"run {checkpoints.run} is at epoch {train.epochs} already: nothing to train")
         for check in checks:
@@ -106,12 +95,14 @@ def _fit(
     sizes: Sizes,
     model: ModelConfig,
     train: TrainConfig,
-    machines: TrainCompute,
+    compute: Compute,
     checkpoints: Checkpoints,
     checks: Sequence[Check],
 ) -> None:
+    """Train to the last epoch, on Ray; `splits` hold no pixels afterwards."""
     # Ray takes seconds to import; a run that is finished needs none of it.
     from pipeline.distributed import ray_session, trainer
+    from pipeline.distributed.split_refs import put_images
     from pipeline.distributed.view import TrainingView
     from pipeline.distributed.worker import RankConfig
 
@@ -119,17 +110,21 @@ def _fit(
     with (
         _environment(),
         checkpoints.marked() as mark,
-        ray_session.connected(machines.address, checks) as session,
+        ray_session.connected(compute.address, checks) as session,
     ):
         offer = ray_session.cluster_resources(session)
-        request = placement.request_ranks(checkpoints.components, offer, machines.gpus, machines.workers)
+        request = placement.request_ranks(checkpoints.components, offer, compute.gpus, compute.workers)
         if request.plan.unused:
             console.print(
                 f"{request.plan.unused} of the ranks asked for have nothing to do and are not started"
             )
         if waiting := placement.waiting(request, offer, ray_session.start_seconds()):
             console.print(waiting)
-        job = RankConfig(
+        groups = [(component,) for component in checkpoints.components]
+        refs = {name: put_images(split, groups, labels=sizes.classes > 0) for name, split in splits.items()}
+        for split in splits.values():
+            split.pixels.clear()  # one copy is enough: the object store's
+        config = RankConfig(
             run=checkpoints.run,
             storage=checkpoints.storage,
             mark=mark,
@@ -137,18 +132,17 @@ def _fit(
             sizes=sizes,
             model=model,
             train=train,
-            splits={name: trainer.put_images(split, sizes) for name, split in splits.items()},
-            checkpoint_seconds=machines.checkpoint_seconds,
+            splits=refs,
+            checkpoint_seconds=compute.checkpoint_seconds,
             status=None,
         )
         try:
-            with TrainingView(checkpoints.run, request, train.epochs, machines.max_failures) as view:
-                trainer.train(job, request, machines.max_failures, view.show, session)
+            with TrainingView(checkpoints.run, request, train.epochs, compute.max_failures) as view:
+                trainer.train(config, request, compute.max_failures, view.show, session)
         except KeyboardInterrupt:
             raise Interrupted(_interrupted(checkpoints)) from None
     seconds = round(time.monotonic() - started, 1)
-    folder = paths.runs() / checkpoints.run
-    files.write_json(folder / "timing.json", {"seconds": seconds, "placement": str(request.plan)})
+    checkpoints.write_json("timing.json", {"seconds": seconds, "placement": str(request.plan)})
 
 
 def _interrupted(checkpoints: Checkpoints) -> str:

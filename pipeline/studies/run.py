@@ -12,18 +12,17 @@ from pipeline.common import files, paths
 from pipeline.common.errors import Interrupted, PipelineError
 from pipeline.common.progress import console, output
 from pipeline.distributed import ray_session
-from pipeline.experiment import params
 from pipeline.experiment.params import Params
 from pipeline.report import figures, studies_page
 from pipeline.runs.storage_lock import Check
 from pipeline.studies import pictures, tables
 from pipeline.studies.tables import Outcome
-from pipeline.trials import dataset, planning, results, spec, tuner, worker
+from pipeline.trials import dataset, planning, results, tuner, worker
 from pipeline.trials.dataset import TrialData
 from pipeline.trials.planning import Fit, Trial
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import short_value
-from pipeline.trials.spec import Study
+from pipeline.trials.spec import Defaults, StudiesFile, Study
 from pipeline.trials.trial import TrialReport
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.view import TrialsView
@@ -32,26 +31,25 @@ from pipeline.trials.worker import Shared
 FILES = ("results.csv", "plot.svg", "pictures.png", "metrics.json")  # of a study, besides its summary
 
 
-def run(studies: Sequence[Study], noise: Study, machines: TrialCompute) -> None:
+def run(file: StudiesFile, studies: Sequence[Study], defaults: Defaults, compute: TrialCompute) -> None:
     """Run studies, together with the seeds of the noise band; write studies/<name>/ and studies/index.html.
 
     Raises:
         PipelineError: data are absent or do not fit, or nothing could be trained.
     """
-    with dataset.locked(machines) as check:
-        base = params.read()
-        data = TrialData(base)
-        wanted = {each.name: each for each in (*studies, noise)}
-        trials = {name: data.plan(each) for name, each in wanted.items()}
-        failed = train([each for several in trials.values() for each in several], data, machines, check)
-        seeds = tuple(result for each in trials[noise.name] if (result := results.find(each)))
+    with dataset.locked(compute) as check:
+        data = TrialData(defaults)
+        trials = {study.name: data.plan(study) for study in (*studies, file.noise)}
+        planned = [trial for of_study in trials.values() for trial in of_study]
+        failed = train(planned, data, compute, check)
+        seeds = tuple(result for trial in trials[file.noise.name] if (result := results.find(trial)))
         outcomes = [_outcome(study, trials[study.name], seeds, failed.reasons) for study in studies]
         for outcome in outcomes:
             if outcome.trials:
-                _write(outcome, data, base)
+                _write(outcome, data, defaults.params)
             else:
                 _clear(outcome.study)
-        studies_page.write(spec.read().names())
+        studies_page.write(file.names())
     for outcome in outcomes:
         _show(outcome)
     console.print(f"All studies: {paths.STUDIES / studies_page.NAME}")
@@ -74,25 +72,24 @@ class Failed:
     crashed: frozenset[str] = frozenset()  # those whose processes failed: another try may succeed
 
 
-def train(trials: Sequence[Trial], data: TrialData, machines: TrialCompute, check: Check) -> Failed:
+def train(trials: Sequence[Trial], data: TrialData, compute: TrialCompute, check: Check) -> Failed:
     """Train what has no result yet; return what failed. `check` raises once the storage is lost.
 
     Raises:
-        PipelineError: the machines asked for are not there, or Ray was lost; results are kept.
+        PipelineError: the compute asked for are not there, or Ray was lost; results are kept.
     """
     missing = [each for each in trials if results.find(each) is None]
     jobs = planning.fits(missing)
     for key in {each.fit for each in trials} - {job.key for job in jobs}:
-        dataset.forget(key, machines)  # where a kill came between a result and this
+        dataset.forget(key, compute)  # where a kill came between a result and this
     distinct = len({(each.fit, each.epochs) for each in trials})
     if not jobs:
         console.print(f"{distinct} trials, all finished already: nothing to train")
         return Failed({})
     to_run = len({(each.fit, each.epochs) for each in missing})
     already = f", {distinct - to_run} finished already" if distinct > to_run else ""
-    with ray_session.connected(machines.address, [check]) as session:
-        offer = ray_session.cluster_resources(session)
-        wanted = tuner.request_trials(offer, machines)
+    with ray_session.connected(compute.address, [check]) as session:
+        wanted = tuner.request_trials(ray_session.cluster_resources(session), compute)
         trainings = f" in {len(jobs)} trainings" if len(jobs) < to_run else ""
         console.print(
             f"{distinct} trials{already}; {to_run} to run{trainings}, {wanted}, on {data.about}",
@@ -100,26 +97,26 @@ def train(trials: Sequence[Trial], data: TrialData, machines: TrialCompute, chec
         )
         channels = {str(job.model.channels) for job in jobs}
         with (
-            data.shared(channels, machines, wanted.device) as shared,
+            data.shared(channels, compute, wanted.device) as shared,
             TrialsView("trials", min(wanted.at_once, len(jobs)), len(jobs)) as view,
         ):
-            keeper = StudyRecorder(jobs, missing, machines, view)
+            recorder = StudyRecorder(jobs, missing, compute, view)
             try:
                 tuner.run(
                     _trainable,
                     {"jobs": jobs, "shared": shared},
                     {"job": tuner.one_trial_each(len(jobs))},
                     wanted,
-                    keeper,
+                    recorder,
                     session,
-                    machines.max_failures,
+                    compute.max_failures,
                 )
             except KeyboardInterrupt:
                 raise Interrupted(
-                    f"interrupted: {keeper.kept} of {to_run} trials are finished and kept, the others go on "
-                    "from their checkpoints: run the same command again"
+                    f"interrupted: {recorder.kept} of {to_run} trials are finished and kept, the others go "
+                    "on from their checkpoints: run the same command again"
                 ) from None
-    return Failed(keeper.failures, frozenset(keeper.crashed))
+    return Failed(recorder.failures, frozenset(recorder.crashed))
 
 
 def _trainable(config: Mapping[str, Any], jobs: Sequence[Fit], shared: Shared) -> None:
@@ -130,9 +127,9 @@ class StudyRecorder:
     """Writes results down as they come, and shows how trials fare. A `TrialCallback`."""
 
     def __init__(
-        self, jobs: Sequence[Fit], trials: Sequence[Trial], machines: TrialCompute, view: TrialsView
+        self, jobs: Sequence[Fit], trials: Sequence[Trial], compute: TrialCompute, view: TrialsView
     ) -> None:
-        self.jobs, self.machines, self.view = jobs, machines, view
+        self.jobs, self.compute, self.view = jobs, compute, view
         self.failures: dict[str, str] = {}
         self.crashed: set[str] = set()  # of those the ones that were not the settings' own
         self.kept = 0
@@ -167,7 +164,7 @@ class StudyRecorder:
         if job.key in self.failures:
             self.view.end(job.key, "failed", f"failed: {self.failures[job.key]}")
             return
-        dataset.forget(job.key, self.machines)
+        dataset.forget(job.key, self.compute)
         last = results.load(job.key, job.train.epochs)
         text = f"finished in {last.snapshot.seconds:,.0f} s" if last else "ended"
         self.view.end(job.key, "finished", text)

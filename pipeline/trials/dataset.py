@@ -1,4 +1,4 @@
-"""What studies and searches stand on: the images, who may train on them, and what is kept meanwhile."""
+"""Images, locks and shared state of a run of trials."""
 
 import hashlib
 import uuid
@@ -10,15 +10,15 @@ from pipeline.common import locks, paths
 from pipeline.common.errors import PipelineError
 from pipeline.data import images
 from pipeline.data.images import Images
+from pipeline.distributed.split_refs import put_images
 from pipeline.evaluation import metrics
-from pipeline.experiment import params
 from pipeline.experiment.params import Params
 from pipeline.runs import identity, run_folder, storage_lock
 from pipeline.runs.run_folder import RunFolder
 from pipeline.runs.storage_lock import Check
-from pipeline.trials import planning, trial, tuner
+from pipeline.trials import planning, trial
 from pipeline.trials.planning import Trial
-from pipeline.trials.spec import Study
+from pipeline.trials.spec import Defaults, Study
 from pipeline.trials.trial import TrialReport
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.worker import Shared
@@ -27,7 +27,7 @@ SESSION = "session-"  # begins the name of a driver's folder, in which it leaves
 
 
 @contextmanager
-def locked(machines: TrialCompute) -> Iterator[Check]:
+def locked(compute: TrialCompute) -> Iterator[Check]:
     """Be the only one that runs trials in this workspace, and the only one that keeps them in that storage.
 
     Yields a function that raises once the storage is lost to another (see `storage_lock`).
@@ -43,27 +43,28 @@ def locked(machines: TrialCompute) -> Iterator[Check]:
 
     def refuse_storage(holder: str) -> NoReturn:
         raise PipelineError(
-            f"--storage {machines.storage}: trials there are being run by {holder}; wait for it, or end it, "
+            f"--storage {compute.storage}: trials there are being run by {holder}; wait for it, or end it, "
             "or name other --storage"
         )
 
     with (
         locks.locked(paths.trials() / "all", refuse),
-        storage_lock.locked(machines.checkpoints(), "driver", refuse_storage) as check,
+        storage_lock.locked(compute.checkpoints(), "driver", refuse_storage) as check,
     ):
         yield check
 
 
 class TrialData:
-    """The images that trials share."""
+    """The images that trials share, and the defaults that their settings are laid over."""
 
-    def __init__(self, base: Params) -> None:
+    def __init__(self, defaults: Defaults) -> None:
         """Read data/channels.
 
         Raises:
             PipelineError: a file is absent or damaged.
         """
-        self.training, self.held_out = images.load_training(paths.COLOURS, base.data.validation)
+        self.defaults = defaults
+        self.training, self.held_out = images.load_training(paths.COLOURS, defaults.params.data.validation)
         self.test = images.load_test(paths.COLOURS)
         self.originals = self.test.part(metrics.evenly_spaced(len(self.test), trial.SHOWN)).pictures()
         digest = hashlib.blake2b()
@@ -85,7 +86,7 @@ class TrialData:
                 there are not.
         """
         where = f"{paths.STUDIES_YAML}: studies.{study.name}"
-        trials = planning.plan(params.load(), study.settings, self.digest, where)
+        trials = planning.plan(self.defaults, study.settings, self.digest, where)
         for each in trials:
             self.check(each.params, where)
         return trials
@@ -101,35 +102,36 @@ class TrialData:
             )
 
     @contextmanager
-    def shared(self, channels: set[str], machines: TrialCompute, device: str) -> Iterator[Shared]:
+    def shared(self, channels: set[str], compute: TrialCompute, device: str) -> Iterator[Shared]:
         """All of it in Ray's object store, and a mark in the storage that trials on other nodes look for.
 
         Raises:
             PipelineError: the storage cannot be written.
         """
         session = f"{SESSION}{uuid.uuid4().hex}"
-        for name in run_folder.names(machines.checkpoints()):
+        for name in run_folder.names(compute.checkpoints()):
             if name.startswith(SESSION):  # of a driver that was killed: this one holds the storage
-                _delete(RunFolder(machines.checkpoints(), name))
-        folder = RunFolder(machines.checkpoints(), session)
+                _delete(RunFolder(compute.checkpoints(), name))
+        folder = RunFolder(compute.checkpoints(), session)
         try:
-            yield self._shared(session, folder.mark(), channels, machines, device)
+            yield self._shared(session, folder.mark(), channels, compute, device)
         finally:
             _delete(folder)
 
     def _shared(
-        self, session: str, mark: str, channels: set[str], machines: TrialCompute, device: str
+        self, session: str, mark: str, channels: set[str], compute: TrialCompute, device: str
     ) -> Shared:
         labelled = self.training.labels is not None
         named = {"train" if name == "training" else name: split for name, split in self.splits().items()}
+        groups = [paths.components(kind) for kind in sorted(channels)]
         return Shared(
-            splits={name: tuner.put_images(split, channels) for name, split in named.items()},
+            splits={name: put_images(split, groups, labels=labelled) for name, split in named.items()},
             classes=images.classes(self.training) if labelled else 0,
-            storage=machines.checkpoints(),
+            storage=compute.checkpoints(),
             session=session,
             mark=mark,
-            checkpoint_seconds=machines.checkpoint_seconds,
-            threads=machines.threads,
+            checkpoint_seconds=compute.checkpoint_seconds,
+            threads=compute.threads,
             device=device,
         )
 
@@ -140,9 +142,9 @@ def costs_text(report: TrialReport) -> str:
     return costs + (f" ({report.costs['validation']:.1f})" if "validation" in report.costs else "")
 
 
-def forget(key: str, machines: TrialCompute) -> None:
+def forget(key: str, compute: TrialCompute) -> None:
     """Delete a finished fit's checkpoints."""
-    _delete(RunFolder(machines.checkpoints(), key))
+    _delete(RunFolder(compute.checkpoints(), key))
 
 
 def _delete(folder: RunFolder) -> None:

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pipeline.experiment.params import Params
 from pipeline.runs import identity
 from pipeline.trials import spec
 from pipeline.trials.setting import Setting, short
+from pipeline.trials.spec import Defaults
 from vae.config import ModelConfig, TrainConfig
 
 # Modules that decide, with all that they import, what a trial finds: its training and its measuring.
@@ -43,15 +43,15 @@ class Trial:
         return short(self.setting)
 
 
-def plan(base: Mapping[str, Any], settings: Iterable[Setting], data: bytes, where: str) -> list[Trial]:
-    """A trial for each setting; `base` is params.yaml as read, `data` a digest of images and source.
+def plan(defaults: Defaults, settings: Iterable[Setting], data: bytes, where: str) -> list[Trial]:
+    """A trial for each setting; `data` is a digest of images and source.
 
     Raises:
         PipelineError: a value has the wrong type or range.
     """
     trials = []
     for setting in settings:
-        params = spec.parameters(base, setting, where)
+        params = spec.parameters(defaults, setting, where)
         trials.append(Trial(setting, params, key(params, data)))
     return trials
 

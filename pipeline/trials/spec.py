@@ -1,10 +1,10 @@
-"""studies.yaml, read strictly: what is compared, and what is searched."""
+"""studies.yaml, read strictly: studies that compare settings, and searches of a space of settings."""
 
 import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -112,46 +112,62 @@ def read(path: Path = paths.STUDIES_YAML) -> StudiesFile:
     return StudiesFile(studies, searches, studies[noise])
 
 
-def check(names: Sequence[str], *, yes: bool = False) -> tuple[list[Study], Study]:
-    """The studies of these names and the noise's, with all checked that needs no data.
+@dataclass(frozen=True)
+class Defaults:
+    """params.yaml, read once for a command: settings are laid over it."""
+
+    values: Mapping[str, Any]  # as they stand, by section and key
+    params: Params
+
+
+def read_defaults() -> Defaults:
+    """Read params.yaml.
 
     Raises:
-        PipelineError: params.yaml or studies.yaml is wrong, or there are more than MANY trials and not `yes`.
+        PipelineError: one line that says what is wrong with it.
     """
-    params.read()
-    base, found = params.load(), read()
-    studies = [found.study(name) for name in dict.fromkeys(names)]
-    for study in (*studies, found.noise):
+    values = params.load()
+    return Defaults(values, params.check(values, paths.PARAMS))
+
+
+def check(
+    studies: StudiesFile, names: Sequence[str], defaults: Defaults, *, yes: bool = False
+) -> list[Study]:
+    """The studies of these names; all is checked of them, and of the noise's, that needs no data.
+
+    Raises:
+        PipelineError: a setting is wrong, or there are more than MANY trials and not `yes`.
+    """
+    chosen = [studies.study(name) for name in dict.fromkeys(names)]
+    for study in (*chosen, studies.noise):
         where = f"{paths.STUDIES_YAML}: studies.{study.name}"
         if len(study.settings) > MANY and not yes:
             raise PipelineError(
                 f"{where}: {len(study.settings):,} trials; add --yes to run more than {MANY:,}"
             )
         for setting in study.settings:
-            parameters(base, setting, where)
-    return studies, found.noise
+            parameters(defaults, setting, where)
+    return chosen
 
 
-def check_search(name: str, trials: int | None) -> Search:
-    """A search, with all checked that needs no data; `trials` other than declared.
+def check_search(search: Search, defaults: Defaults) -> None:
+    """Raise unless all of a search is right that needs no data.
 
     Raises:
-        PipelineError: params.yaml or studies.yaml is wrong, or no validation images are held out.
+        PipelineError: a value of its space is wrong, or no validation images are held out.
     """
-    base, search = params.read(), read().search(name)
+    base = defaults.params
     if not base.data.validation:
         raise PipelineError(
             f"{paths.PARAMS}: data.validation is 0, but validation images judge a search; set it, as to 0.05"
         )
-    where = f"{paths.STUDIES_YAML}: searches.{name}"
+    where = f"{paths.STUDIES_YAML}: searches.{search.name}"
     if search.grace > base.train.epochs:
         raise PipelineError(
             f"{where}: grace is {search.grace}, more than params.yaml's {base.train.epochs} epochs"
         )
-    raw = params.load()
     for setting in corners(search.space):
-        parameters(raw, setting, where)
-    return search if trials is None else replace(search, trials=trials)
+        parameters(defaults, setting, where)
 
 
 def corners(space: Mapping[str, Range | tuple[Any, ...]]) -> Iterator[Setting]:
@@ -171,14 +187,14 @@ def _is_whole(dimension: Range | tuple[Any, ...]) -> bool:
     return isinstance(dimension, Range) and dimension.whole
 
 
-def parameters(base: Mapping[str, Any], setting: Setting, where: str) -> Params:
-    """params.yaml, as it was read, with a setting's parameters; `where` is what errors call it.
+def parameters(defaults: Defaults, setting: Setting, where: str) -> Params:
+    """The defaults with a setting's values; `where` is what errors call it.
 
     Raises:
         PipelineError: a value has the wrong type or range.
     """
     changed = in_sections(setting)
-    values = {name: {**section, **changed.get(name, {})} for name, section in base.items()}
+    values = {name: {**section, **changed.get(name, {})} for name, section in defaults.values.items()}
     return params.check(values, Path(where))
 
 

@@ -1,25 +1,22 @@
-"""Trials under Ray Tune: as many at once as fit on the machines."""
+"""Trials under Ray Tune: as many at once as fit on the compute."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
-from pipeline.data.images import Images
 from pipeline.distributed import placement, ray_session
+from pipeline.distributed.compute import Compute
 from pipeline.distributed.placement import ClusterResources
 from pipeline.distributed.ray_session import Session
 from pipeline.distributed.waiting import Waiting
 from pipeline.runs.run_folder import TRIALS
 from pipeline.trials.trial import TrialReport
-from pipeline.trials.worker import SplitRefs
 
 # Read by Tune's controller, which is a thread of the driver's.
 ENVIRONMENT = {
@@ -33,20 +30,14 @@ ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class TrialCompute:
-    """Where trials run. No part of a study: the answer is the same, up to rounding."""
+class TrialCompute(Compute):
+    """Where trials run. On CPUs there are `workers` of them at once; None: as many as there are cores for."""
 
-    gpus: int | None = None  # to use; None: all that there are, else the CPU
     per_gpu: int = 2  # trials that share a GPU
-    workers: int | None = None  # trials at once on CPUs; None: as many as there are cores for
     threads: int = 1  # CPU threads of a trial
-    storage: str | None = None  # for checkpoints; None: .vaepipe/trials
-    address: str | None = None  # of a Ray cluster; None: start Ray here
-    max_failures: int = 3  # times that a trial is tried again
-    checkpoint_seconds: float = 15.0  # between two checkpoints of a trial
 
     def checkpoints(self) -> str:
-        """Where trials keep them."""
+        """The storage of trials' checkpoints."""
         if not self.storage:
             return str(paths.trials().absolute())
         # What follows the ? of a URI are settings, not the folder.
@@ -73,47 +64,33 @@ class TrialRequest:
         return f"{each} each"
 
 
-def request_trials(offer: ClusterResources, machines: TrialCompute) -> TrialRequest:
+def request_trials(offer: ClusterResources, compute: TrialCompute) -> TrialRequest:
     """Decide what to ask for.
 
     Raises:
         PipelineError: what is asked for can never be had here.
     """
-    gpus, cores = machines.gpus, max((int(cpus) for cpus in offer.node_cpus), default=0)
-    if gpus and machines.workers:
+    gpus, cores = compute.gpus, max((int(cpus) for cpus in offer.node_cpus), default=0)
+    if gpus and compute.workers:
         raise PipelineError(
             "--gpus and --workers exclude each other: a trial is on a share of a GPU, or on none"
         )
     if gpus is None:
-        gpus = 0 if machines.workers else offer.gpu_limit
+        gpus = 0 if compute.workers else offer.gpu_limit
     if gpus > offer.gpu_limit:
         raise PipelineError(
             f"--gpus {gpus}: only {offer.gpu_limit} can be had here; "
             f"ask for at most {offer.gpu_limit}, or --gpus auto"
         )
     to_come = gpus > offer.gpus  # nodes that an autoscaler starts, whose cores are not known
-    if machines.threads > cores and not to_come:
-        raise PipelineError(f"--threads {machines.threads}: no node has more than {cores} CPU cores")
+    if compute.threads > cores and not to_come:
+        raise PipelineError(f"--threads {compute.threads}: no node has more than {cores} CPU cores")
     if gpus:
-        trials = gpus * machines.per_gpu
-        cpus = placement.gpu_cpu_share(offer, trials, machines.per_gpu, machines.threads)
-        return TrialRequest(cpus, 1 / machines.per_gpu, trials)
-    fit = sum(int(cpus) // machines.threads for cpus in offer.node_cpus)
-    return TrialRequest(machines.threads, 0, min(fit, machines.workers or fit))
-
-
-def put_images(images: Images, channels: set[str]) -> SplitRefs:
-    """Pixels in the object store, in each of the shapes asked for; `images` are of the three colours."""
-    stacks = {kind: ray.put(stacked(images, kind)) for kind in sorted(channels)}
-    return SplitRefs(stacks, images.side, images.condition_labels() if images.labels is not None else None)
-
-
-def stacked(images: Images, channels: str) -> np.ndarray:
-    """Images of the three colours as models of `model.channels` see them, (C, N, D) uint8."""
-    stack = np.stack([images.pixels[colour] for colour in paths.COLOURS])
-    if channels == "separate":
-        return stack
-    return np.ascontiguousarray(stack.swapaxes(0, 1)).reshape(1, len(images), -1)
+        trials = gpus * compute.per_gpu
+        cpus = placement.gpu_cpu_share(offer, trials, compute.per_gpu, compute.threads)
+        return TrialRequest(cpus, 1 / compute.per_gpu, trials)
+    fit = sum(int(cpus) // compute.threads for cpus in offer.node_cpus)
+    return TrialRequest(compute.threads, 0, min(fit, compute.workers or fit))
 
 
 class TrialCallback(Protocol):

@@ -1,17 +1,15 @@
-"""What a trial does in one of Ray's processes. Nothing here runs on the driver."""
+"""The work of one trial, in one of Ray's processes. Nothing here runs on the driver."""
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import ray
 import torch
 from ray import tune
 
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
+from pipeline.distributed.split_refs import SplitRefs
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.run_folder import RunFolder
 from pipeline.runs.training import OutOfMemory
@@ -22,22 +20,13 @@ from vae.config import Sizes
 from vae.fit import CostNotFinite
 from vae.tensorfile import ModelFileError
 
-# What every other trial would meet too: the driver is told, and ends them all.
+# Errors that every other trial would meet too: the driver is told, and ends them all.
 FATAL = (PipelineError, ModelFileError)
 
 
 @dataclass(frozen=True)
-class SplitRefs:
-    """One split in Ray's object store, as stacks of separate models and of a joint one see it."""
-
-    stacks: Mapping[str, ray.ObjectRef]  # by model.channels: (C, N, D) uint8
-    side: tuple[int, int]
-    labels: np.ndarray | None  # (N,) int64
-
-
-@dataclass(frozen=True)
 class Shared:
-    """What every trial needs besides its fit. Pixels travel as references: a node maps them once."""
+    """Settings and images that all trials share; pixels travel as references."""
 
     splits: Mapping[str, SplitRefs]
     classes: int  # of the labels; 0: there are none
@@ -49,13 +38,13 @@ class Shared:
     device: str
 
 
-def run_trial(job: Fit, shared: Shared, told: Sequence[TrialReport] | None = None) -> None:
-    """What a trial does: reports every epoch to Tune.
+def run_trial(job: Fit, shared: Shared, known_reports: Sequence[TrialReport] | None = None) -> None:
+    """Train and measure a trial, and report every epoch to Tune.
 
-    `told` are the reports of a trial that has ended before: they are repeated, and nothing is trained.
+    `known_reports` are those of a trial that has ended before: they are repeated, and nothing is trained.
     """
-    if told is not None:
-        for report in told or [TrialReport(0, {}, 0.0)]:
+    if known_reports is not None:
+        for report in known_reports or [TrialReport(0, {}, 0.0)]:
             _tell(report, shared, again=True)
         return
     torch.set_num_threads(shared.threads)
@@ -94,25 +83,18 @@ def _machine(shared: Shared) -> str:
 
 def _data(job: Fit, shared: Shared) -> TrialTensors:
     components = paths.components(job.model.channels)
-    parts = {name: _part(handed, job) for name, handed in shared.splits.items()}
+    conditional = job.model.conditional
+
+    def tensors(split: SplitRefs) -> SplitTensors:
+        labels_N = split.condition_labels() if conditional else None
+        return SplitTensors(split.stack(components), split.side, labels_N)
+
+    splits = {name: tensors(split) for name, split in shared.splits.items()}
+    image = (len(paths.colours(components[0])), *splits["train"].side)
     return TrialTensors(
         components=components,
-        sizes=Sizes(
-            (len(paths.colours(components[0])), *parts["train"].side),
-            shared.classes if job.model.conditional else 0,
-        ),
-        train=parts["train"],
-        validation=parts.get("validation"),
-        test=parts["test"],
+        sizes=Sizes(image, shared.classes if conditional else 0),
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits["test"],
     )
-
-
-def _part(handed: SplitRefs, job: Fit) -> SplitTensors:
-    stack: np.ndarray = ray.get(handed.stacks[job.model.channels])
-    labels = handed.labels if job.model.conditional else None
-    with warnings.catch_warnings():
-        # Ray's arrays are read-only, and nothing here writes to them.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return SplitTensors(
-            torch.from_numpy(stack), handed.side, None if labels is None else torch.tensor(labels)
-        )

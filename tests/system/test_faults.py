@@ -18,6 +18,7 @@ import torch
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
 from pipeline.data import images, store
+from pipeline.distributed.compute import Compute
 from pipeline.distributed.ray_session import Session
 from pipeline.experiment import params
 from pipeline.experiment import workspace as workspaces
@@ -175,14 +176,14 @@ def test_fewer_images_than_a_batch(merged: Path) -> None:
     read = params.read(ROOT / "params.yaml")
     config = replace(read.train, batch_size=500)
     with pytest.raises(PipelineError, match=r"train.batch_size is 500, more than the 200 training images"):
-        train_stage.run(0.0, read.model, config, train_stage.TrainCompute())
+        train_stage.run(0.0, read.model, config, Compute())
     assert not paths.runs().exists()
 
 
 def test_storage_that_cannot_be_written_is_refused_before_ray_starts(merged: Path) -> None:
     (merged / "file").write_text("")
     read = params.read(ROOT / "params.yaml")
-    machines = train_stage.TrainCompute(storage=str(merged / "file"))
+    machines = Compute(storage=str(merged / "file"))
     with pytest.raises(PipelineError, match=r"file: cannot be used: .*Not a directory"):
         train_stage.run(0.0, read.model, read.train, machines)
 
@@ -329,7 +330,7 @@ def test_a_run_that_another_process_trains_is_refused_before_ray_starts(
         assert other.stdout.readline() == "held\n"
         read = params.read(ROOT / "params.yaml")
         with pytest.raises(PipelineError, match=f"run abc is being trained by process {other.pid} on "):
-            train_stage.run(0.0, read.model, read.train, train_stage.TrainCompute())
+            train_stage.run(0.0, read.model, read.train, Compute())
         other.kill()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.common import files, paths
-from pipeline.common.errors import PipelineError, printable
+from pipeline.common.errors import PipelineError, one_line, printable
 from pipeline.common.progress import bar
 from pipeline.data import store
 from pipeline.data.own import holdout
@@ -98,7 +98,7 @@ def _read(source: Path) -> dict[str, np.ndarray]:
         raise PipelineError(f"{printable(source)}: cannot be read: {error.strerror or error}") from None
     # Damaged, pickled or encrypted files lead to BadZipFile, zlib.error, ValueError, RuntimeError...
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise PipelineError(
             f"{printable(source)}: not a whole .npz file of plain arrays ({printable(reason)}); "
             "write it again with numpy.savez"

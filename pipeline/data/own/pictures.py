@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.common import machine_limits, paths
-from pipeline.common.errors import PipelineError, printable
+from pipeline.common.errors import PipelineError, one_line, printable
 from pipeline.common.progress import bar
 from pipeline.data import store
 from pipeline.data.own.folder import Listing
@@ -151,7 +151,7 @@ def load(path: Path, size: int | None) -> Loaded:
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
             return Loaded(None, error.strerror)  # the system's: a permission, a disk
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         return Loaded(None, f"damaged: {printable(reason)}")
     return Loaded(image, "", len(data), hashlib.md5(data, usedforsecurity=False).digest())
 

@@ -19,7 +19,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from pipeline.common import files, locks
-from pipeline.common.errors import Interrupted, PipelineError
+from pipeline.common.errors import Interrupted, PipelineError, one_line
 from pipeline.common.progress import console
 from pipeline.data.svhn import official_files
 from pipeline.data.svhn.official_files import Advance, OfficialFile
@@ -215,7 +215,7 @@ def _explained(error: Exception, url: str) -> _Fault:
             return _Fault(text.format(host=host, timeout=TIMEOUT), passing=passing)
     system = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
     broken = isinstance(error, requests.ConnectionError | HTTPError) and not isinstance(error, ValueError)
-    return _Fault(" ".join((system or [str(error)])[0].split()), passing=broken)
+    return _Fault(system[0] if system else one_line(error), passing=broken)
 
 
 def _difference(path: Path, known: OfficialFile) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.common import files, machine_limits, paths
-from pipeline.common.errors import PipelineError, printable
+from pipeline.common.errors import PipelineError, one_line, printable
 from pipeline.common.progress import bar, console
 from pipeline.data import store
 from pipeline.data.svhn import archive, crops, digitstruct
@@ -190,7 +190,7 @@ def _crop(content: bytes, digits: Sequence[Digit], size: int) -> list[np.ndarray
             photo = np.asarray(picture.convert("RGB"))
     # Pillow answers a damaged file with whatever its decoders trip over.
     except Exception as error:
-        return [f"not a whole PNG: {printable(' '.join(str(error).split()))}"] * len(digits)
+        return [f"not a whole PNG: {one_line(error)}"] * len(digits)
     return [_image(photo, digit, size) for digit in digits]
 
 

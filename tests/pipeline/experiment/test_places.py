@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
+from pipeline.distributed.compute import Compute
 from pipeline.experiment import params, places
 from pipeline.experiment import workspace as workspaces
 from pipeline.experiment.params import SyntheticConfig
@@ -91,7 +92,7 @@ def test_stages_themselves_refuse_too(workspace: Path) -> None:
         folder.mkdir()
         (folder / "mine").touch()
     with pytest.raises(PipelineError, match=r"^models: holds models/mine"):
-        train.run(0.0, PAPER_MODEL, PAPER_TRAIN, train.TrainCompute())
+        train.run(0.0, PAPER_MODEL, PAPER_TRAIN, Compute())
     with pytest.raises(PipelineError, match=r"^classifier: holds classifier/mine"):
         classifier.run(False, 0.0, 0)
 

@@ -17,6 +17,7 @@ from typer import BadParameter
 from pipeline.cli import options
 from pipeline.common import locks, paths
 from pipeline.common.errors import PipelineError
+from pipeline.distributed.compute import Compute
 from pipeline.experiment import params
 from pipeline.experiment import workspace as workspaces
 from pipeline.runs import identity, run_folder, storage_lock
@@ -78,7 +79,7 @@ def test_the_same_run_from_another_workspace_is_refused(raw: Path, monkeypatch: 
     read = params.read(ROOT / "params.yaml")
     with another("from pipeline.runs import identity", f"identity.locked({str(storage)!r}, 'abc')") as other:
         with pytest.raises(PipelineError, match=rf"^run abc is being trained by process {other.pid} on .*$"):
-            train_stage.run(0.0, read.model, read.train, train_stage.TrainCompute(storage=str(storage)))
+            train_stage.run(0.0, read.model, read.train, Compute(storage=str(storage)))
         locked = {storage / "abc.lock", storage / "abc.holder"}
         assert sorted(set(storage.rglob("*")) - locked) == before
     checkpoints.check_shared(mark, "here")

@@ -9,14 +9,13 @@ import pytest
 
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
-from pipeline.experiment import params
 from pipeline.experiment import workspace as workspaces
 from pipeline.search import plot
 from pipeline.search.journal import Journal, SearchTrial, name
 from pipeline.search.run import SearchRecorder
 from pipeline.search.space import UniqueOptunaSearch, decoded, encoded
 from pipeline.search.state import SearchState
-from pipeline.trials import results
+from pipeline.trials import results, spec
 from pipeline.trials.results import TrialResult
 from pipeline.trials.spec import Range, Search
 from pipeline.trials.trial import Snapshot, TrialReport
@@ -110,8 +109,8 @@ def state(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> SearchState:
 
 def again() -> SearchState:
     """As the next command finds it."""
-    ground = SimpleNamespace(digest=b"digest", about="some images")
-    return SearchState(SEARCH, params.read(), cast(Any, ground))
+    data = SimpleNamespace(digest=b"digest", about="some images")
+    return SearchState(SEARCH, spec.read_defaults(), cast(Any, data))
 
 
 def finish(state: SearchState, setting: dict[str, Any], cost: float) -> None:
@@ -131,7 +130,7 @@ def test_a_new_search_begins_with_the_defaults(state: SearchState) -> None:
     assert state.missing() == 3
     assert state.known_reports() == {}
     outside = Search("default", 3, 1, {"model.latent": Range(2, 9, False, True)})
-    assert SearchState(outside, state.base, state.data).points() == []
+    assert SearchState(outside, state.defaults, state.data).points() == []
 
 
 def test_what_a_study_has_found_is_told_not_trained(state: SearchState) -> None:
@@ -169,9 +168,9 @@ def test_a_finished_trial_whose_result_is_gone_runs_again(state: SearchState) ->
 def test_another_order_of_the_space_is_the_same_search(state: SearchState) -> None:
     state.journal.write(SearchTrial(OTHER))
     turned = Search("default", 3, 1, dict(reversed(SEARCH.space.items())))
-    assert SearchState(turned, state.base, state.data).tried()
+    assert SearchState(turned, state.defaults, state.data).tried()
     changed = Search("default", 3, 1, {"model.latent": Range(2, 59, False, True)})
-    assert not SearchState(changed, state.base, state.data).tried()
+    assert not SearchState(changed, state.defaults, state.data).tried()
 
 
 def keeper(state: SearchState) -> SearchRecorder:

@@ -21,7 +21,7 @@ from pipeline.studies import noise, tables
 from pipeline.trials import planning, results, spec, trial, tuner
 from pipeline.trials.planning import Fit, Trial
 from pipeline.trials.results import TrialResult
-from pipeline.trials.spec import Study
+from pipeline.trials.spec import Defaults, Study
 from pipeline.trials.trial import Snapshot, SplitTensors, TrialReport, TrialTensors
 from pipeline.trials.tuner import TrialCompute
 from tests.helpers.checkout import ROOT
@@ -32,6 +32,14 @@ from vae.fit import fit
 from vae.stack import assemble, initial_state
 
 BASE: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
+
+
+def defaults(values: dict[str, Any]) -> Defaults:
+    return Defaults(values, params.check(values, Path("params.yaml")))
+
+
+def check(names: list[str], *, yes: bool = False) -> list[Study]:
+    return spec.check(spec.read(), names, spec.read_defaults(), yes=yes)
 
 
 @pytest.fixture
@@ -87,7 +95,7 @@ def declare(study: str, *, noise: str = "seeds", rest: str = "") -> None:
 def test_a_wrong_study_is_one_clear_line(here: Path, study: str, said: str) -> None:
     declare(study)
     with pytest.raises(PipelineError) as raised:
-        spec.check(["mine"])
+        check(["mine"])
     assert str(raised.value).startswith("studies.yaml:")
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -97,29 +105,29 @@ def test_other_wrongs_are_named_too(here: Path) -> None:
     with pytest.raises(
         PipelineError, match=r"^studies.yaml: no study is called latnet; there are latent, width"
     ):
-        spec.check(["latnet"])
+        check(["latnet"])
     declare("{vary: {model.latent: [2]}}", noise="mine")
     with pytest.raises(PipelineError, match=r"noise must be a study that varies train.seed alone"):
-        spec.check(["mine"])
+        check(["mine"])
     declare("{vary: {model.latent: [2]}}", noise="[seeds]")
     with pytest.raises(PipelineError, match=r'noise is \["seeds"\]; name one of the studies: seeds, mine'):
-        spec.check(["mine"])
+        check(["mine"])
     declare("{vary: {model.latent: [2]}}", noise="chance")
     with pytest.raises(PipelineError, match=r'noise is "chance"; name one of the studies: seeds, mine'):
-        spec.check(["mine"])
+        check(["mine"])
     declare("{vary: {model.latent: [2]}}", rest="  Big: {vary: {model.latent: [2]}}")
     with pytest.raises(PipelineError, match=r"studies.Big: a name is of small letters"):
-        spec.check(["mine"])
+        check(["mine"])
     paths.STUDIES_YAML.unlink()
     with pytest.raises(PipelineError, match=r"^studies.yaml: not found"):
-        spec.check(["mine"])
+        check(["mine"])
 
 
 def test_a_thousand_trials_are_asked_for_twice(here: Path) -> None:
     declare(f"vary: {{model.latent: {list(range(1, 41))}, train.seed: {list(range(26))}}}".join("{}"))
     with pytest.raises(PipelineError, match=r"studies.mine: 1,040 trials; add --yes to run more than 1,000"):
-        spec.check(["mine"])
-    [study], _ = spec.check(["mine"], yes=True)
+        check(["mine"])
+    [study] = check(["mine"], yes=True)
     assert len(study.settings) == 1040
 
 
@@ -151,7 +159,7 @@ def test_a_thousand_trials_are_asked_for_twice(here: Path) -> None:
 def test_a_wrong_search_is_one_clear_line(here: Path, search: str, said: str) -> None:
     declare("{vary: {model.latent: [2]}}", rest=f"searches:\n  default: {search}\n")
     with pytest.raises(PipelineError, match=r"^studies.yaml: searches.default: ") as raised:
-        spec.check_search("default", None)
+        spec.check_search(spec.read().search("default"), spec.read_defaults())
     assert said in str(raised.value)
 
 
@@ -160,12 +168,12 @@ def test_a_search_needs_validation_images(here: Path) -> None:
     with pytest.raises(
         PipelineError, match=r"^params.yaml: data.validation is 0, but validation images judge"
     ):
-        spec.check_search("default", None)
+        spec.check_search(spec.read().search("default"), spec.read_defaults())
 
 
 def test_the_papers_experiments_are_declared(here: Path) -> None:
     found = spec.read()
-    studies, noise = spec.check(list(found.studies))
+    studies, noise = check(list(found.studies)), found.noise
     values = {study.name: [next(iter(s.values())) for s in study.settings] for study in studies}
     assert values["latent"] == [2, 5, 10, 20, 50, 100]
     assert values["width"] == [[n, n] for n in (100, 300, 500, 700, 1000)]
@@ -173,14 +181,14 @@ def test_the_papers_experiments_are_declared(here: Path) -> None:
     assert values["epochs"] == [10, 20, 50]
     assert found.study("epochs").paper == (643.85, 642.58, 641.47)
     assert len(noise.settings) == 5
-    separate, joint = (spec.parameters(BASE, s, "here") for s in found.study("channels").settings)
+    separate, joint = (spec.parameters(defaults(BASE), s, "here") for s in found.study("channels").settings)
     units = len(paths.components(separate.model.channels)) * separate.model.latent
     assert (joint.model.channels, joint.model.latent) == ("joint", units)
-    assert spec.check_search("default", 3).trials == 3
+    spec.check_search(found.search("default"), spec.read_defaults())
 
 
 def plan(*settings: dict[str, Any], base: dict[str, Any] = BASE, data: bytes = b"") -> list[Trial]:
-    return planning.plan(base, settings, data, "here")
+    return planning.plan(defaults(base), settings, data, "here")
 
 
 def test_epochs_are_snapshots_of_one_training() -> None:
