@@ -1,6 +1,6 @@
-"""A small convolutional classifier of images: it judges whether a sample shows what it was asked to show.
+"""A small convolutional classifier of images, to read whether a sample shows the label asked for.
 
-It is no part of any model, and its own accuracy on test images stands beside every judgement.
+It is no part of any model, and its own accuracy on test images stands beside every such reading.
 """
 
 import math
@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.adam import adam
 
-from vae import randomness, tensorfile
+from vae import randomness, schedule, tensorfile
+from vae.adam import adam_step
 from vae.config import Sizes
+from vae.shift import shift_sources
 from vae.tensorfile import ModelFileError
 
 STEPS, BATCH = 1500, 100  # so the time does not grow with the set
@@ -79,27 +80,18 @@ def fit(model: Classifier, images: Tensor, labels: Tensor, seed: int) -> Iterato
     parameters: list[Tensor] = list(model.parameters())
     first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
     counts = [torch.tensor(0.0) for _ in parameters]
-    draw = randomness.generator(seed, NAME, "order")
+    draw, sources_MD = randomness.generator(seed, NAME, "order"), shift_sources(model.sizes, SHIFT)
     model.train()
     for step in range(STEPS):
         chosen = torch.from_numpy(draw.integers(0, len(images), BATCH))
         mask = torch.from_numpy((draw.random((BATCH, WIDTHS[-1])) < KEEP).astype(np.float32)) / KEEP
-        x = _shifted(images[chosen] / 255, draw)
+        x = _shifted(images[chosen] / 255, sources_MD, draw)
         loss = F.cross_entropy(model(x, mask), labels[chosen], label_smoothing=SMOOTHING)
         gradients = torch.autograd.grad(loss, parameters)
-        with torch.no_grad():
-            adam(
-                parameters, list(gradients), first, second, [], counts, fused=True, amsgrad=False,
-                beta1=0.9, beta2=0.999, lr=_rate(step), weight_decay=0.0, eps=1e-8, maximize=False,
-            )  # fmt: skip
+        rate = schedule.learning_rate(step, STEPS, RATE, WARMUP, "cosine")
+        adam_step(parameters, gradients, first, second, counts, rate)
         yield step
     model.eval()
-
-
-def _rate(step: int) -> float:
-    """Up to RATE over WARMUP steps, then as a cosine to zero."""
-    done = max(0.0, (step - WARMUP) / (STEPS - WARMUP))
-    return RATE * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def save(path: Path, model: Classifier) -> None:
@@ -131,11 +123,7 @@ def predict(model: Classifier, images: Tensor) -> Tensor:
     return torch.cat([model(p / 255 if p.dtype == torch.uint8 else p).argmax(1) for p in parts])
 
 
-def _shifted(x: Tensor, draw: np.random.Generator) -> Tensor:
+def _shifted(x: Tensor, sources_MD: Tensor, draw: np.random.Generator) -> Tensor:
     """Each image moved by up to SHIFT pixels, its edge repeated."""
-    count, _, height, width = x.shape
-    padded = F.pad(x, (SHIFT,) * 4, mode="replicate")
-    down, right = torch.from_numpy(draw.integers(0, 2 * SHIFT + 1, (2, count, 1)))
-    rows, columns = down + torch.arange(height), right + torch.arange(width)
-    picked = padded.gather(2, rows[:, None, :, None].expand(-1, x.shape[1], -1, padded.shape[3]))
-    return picked.gather(3, columns[:, None, None, :].expand(-1, x.shape[1], height, -1))
+    down, right = torch.from_numpy(draw.integers(0, 2 * SHIFT + 1, (2, len(x))))
+    return x.flatten(1).gather(1, sources_MD[down * (2 * SHIFT + 1) + right]).view_as(x)

@@ -31,9 +31,8 @@ class Epoch:
     only where the models are kept."""
 
     number: int  # from 1
-    records: list[
-        EpochMetrics
-    ]  # a training record a component, then a validation record a component if asked
+    # A training record a component, then a validation record a component if asked.
+    records: list[EpochMetrics]
     states: Callable[[], list[TrainingState]]
 
 
@@ -76,22 +75,12 @@ def fit(
         ValueError: the arguments do not fit each other.
         CostNotFinite: a cost became NaN or infinite. Epochs yielded before remain good.
     """
-    models, images, _ = images_CND.shape
-    batch_size, first = config.batch_size, states[0].epoch + 1
-    if models != len(states) or any(state.epoch != states[0].epoch for state in states):
-        raise ValueError(f"{models} sets of images need as many states, all after the same epoch")
-    if images < batch_size:
-        raise ValueError(f"batch_size {batch_size} is more than the {images} training images")
-    if batch_size < shard.count:
-        raise ValueError(f"batch_size {batch_size} is less than one image for each of {shard.count} replicas")
-
+    _check(images_CND, states, config, labels_N, shard)
+    images, first = images_CND.shape[1], states[0].epoch + 1
     device = torch.device(device)
     components = tuple(state.component for state in states)
     histories = [list(state.history) for state in states]
     stack = Stack(states, device)
-    conditional = states[0].sizes.classes > 0
-    if conditional != (labels_N is not None):
-        raise ValueError("labels go with a conditional model, and with no other")
     step = Step(stack, images_CND.to(device), _on(labels_N, device), config, shard)
     validation, validation_labels = _on(validation_CND, device), _on(validation_labels_N, device)
 
@@ -119,6 +108,27 @@ def fit(
             for component, history in zip(components, histories, strict=True):
                 history.extend(r for r in records if r.component == component)
             yield Epoch(epoch, records, partial(stack.states, epoch, histories))
+
+
+def _check(
+    images_CND: Tensor,
+    states: Sequence[TrainingState],
+    config: TrainConfig,
+    labels_N: Tensor | None,
+    shard: Shard,
+) -> None:
+    """Raise a ValueError unless the arguments of `fit` fit each other."""
+    models, images, _ = images_CND.shape
+    if models != len(states) or any(state.epoch != states[0].epoch for state in states):
+        raise ValueError(f"{models} sets of images need as many states, all after the same epoch")
+    if images < config.batch_size:
+        raise ValueError(f"batch_size {config.batch_size} is more than the {images} training images")
+    if config.batch_size < shard.count:
+        raise ValueError(
+            f"batch_size {config.batch_size} is less than one image for each of {shard.count} replicas"
+        )
+    if (states[0].sizes.classes > 0) != (labels_N is not None):
+        raise ValueError("labels go with a conditional model, and with no other")
 
 
 def _on(tensor: Tensor | None, device: torch.device) -> Tensor | None:

@@ -1,8 +1,8 @@
-"""How the learning rate and the weight of the KL go over the steps of a training."""
+"""Schedules of a training: the learning rate and the weight of the KL, step by step."""
 
 import math
 
-from vae.config import TrainConfig
+from vae.config import Decay, TrainConfig
 
 
 def epoch(config: TrainConfig, steps: int, number: int) -> tuple[list[float], list[float]]:
@@ -11,15 +11,19 @@ def epoch(config: TrainConfig, steps: int, number: int) -> tuple[list[float], li
     Functions of the step alone, so a resumed run takes them up where it was.
     """
     first, total = (number - 1) * steps, config.epochs * steps
-    rates = [_rate(config, step, total) for step in range(first, first + steps)]
+    rates = [
+        learning_rate(step, total, config.learning_rate, config.warmup, config.decay)
+        for step in range(first, first + steps)
+    ]
     weights = [_rise(step, config.kl_warmup) for step in range(first, first + steps)]
     return rates, weights
 
 
-def _rate(config: TrainConfig, step: int, total: int) -> float:
-    rate = config.learning_rate * _rise(step, config.warmup)
-    if config.decay == "cosine" and step >= config.warmup:
-        done = (step - config.warmup) / max(1, total - config.warmup)
+def learning_rate(step: int, total: int, highest: float, warmup: int, decay: Decay) -> float:
+    """The rate at a step, from 0, of `total`: it rises over `warmup` steps, and then may fall to 0."""
+    rate = highest * _rise(step, warmup)
+    if decay == "cosine" and step >= warmup:
+        done = (step - warmup) / max(1, total - warmup)
         rate *= 0.5 * (1 + math.cos(math.pi * done))
     return rate
 

@@ -10,8 +10,8 @@ from itertools import chain
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
+from vae.adam import adam_step
 from vae.config import ModelConfig, Sizes
 from vae.metrics import EpochMetrics
 from vae.model import MEAN, VAE, initial_weights
@@ -56,27 +56,9 @@ class Stack:
         # The fused kernel counts on the device, once a tensor.
         self._steps = [torch.tensor(float(states[0].steps), device=device) for _ in self._names]
 
-    @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], learning_rate: Tensor) -> None:
-        """One step of Adam (Kingma & Ba 2015) along the gradients, one a parameter."""
-        # The functional form of torch.optim.Adam: the class imports torch._dynamo, a second of start-up.
-        adam(
-            self.parameters,
-            # The fused kernel goes through memory as it lies: a gradient in another order would be misread.
-            [gradient.contiguous() for gradient in gradients],
-            self._first,
-            self._second,
-            max_exp_avg_sqs=[],
-            state_steps=self._steps,
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            lr=learning_rate,
-            weight_decay=0.0,
-            eps=1e-8,
-            maximize=False,
-        )
+        """One step of Adam along the gradients, one a parameter."""
+        adam_step(self.parameters, gradients, self._first, self._second, self._steps, learning_rate)
 
     def tensors(self) -> list[Tensor]:
         """Everything that `step` changes."""

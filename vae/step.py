@@ -14,7 +14,8 @@ from torch import Tensor
 from torch import distributed as dist
 
 from vae import objective, randomness, schedule
-from vae.config import Precision, Sizes, TrainConfig
+from vae.config import Precision, TrainConfig
+from vae.shift import shift_sources
 from vae.stack import Stack
 
 WARM_UP = 3  # steps before the recording, in which CUDA's libraries allocate what they need
@@ -62,7 +63,7 @@ class Step:
         self.order_SCB = torch.zeros(steps, models, batch, dtype=torch.int64, device=device)
         self.noise_SCBLK = torch.zeros(steps, models, batch, config.samples, stack.latent, device=device)
         self.shift_SCB = torch.zeros(steps, models, batch, dtype=torch.int64, device=device)
-        self.sources_MD = _sources(stack.sizes, config.shift).to(device) if config.shift else None
+        self.sources_MD = shift_sources(stack.sizes, config.shift).to(device) if config.shift else None
         self.rate_S = torch.zeros(steps, device=device)
         self.kl_weight_S = torch.zeros(steps, device=device)
         self.terms_S2C = torch.zeros(steps, 2, models, device=device)
@@ -126,19 +127,6 @@ class Step:
             for tensor, value in zip(self.stack.tensors(), before, strict=True):
                 tensor.copy_(value)
         return graph.replay
-
-
-def _sources(sizes: Sizes, shift: int) -> Tensor:
-    """Of each of M = (2 shift + 1)^2 moves, the pixel that comes to each place, int64; edges repeat."""
-    channels, height, width = sizes.image
-    places = torch.arange(sizes.pixels).view(channels, height, width)
-    steps = range(-shift, shift + 1)
-
-    def along(side: int, step: int) -> Tensor:
-        return (torch.arange(side) + step).clamp(0, side - 1)
-
-    moved = [places[:, along(height, y)][:, :, along(width, x)] for y in steps for x in steps]
-    return torch.stack(moved).flatten(1)
 
 
 @contextmanager

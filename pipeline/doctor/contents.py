@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.common.errors import PipelineError
-from pipeline.data.own import folder
+from pipeline.data import sources
 from pipeline.doctor.checks import Finding
 from pipeline.experiment import guard, params, places, repair, stage_modules
 from pipeline.experiment.repair import Fault
@@ -42,8 +42,8 @@ def _code() -> list[Finding]:
 def _free(source: str | None) -> Finding:
     """Whether stages can write without removing anything of a user's."""
     try:
-        if source and folder.is_local(source):
-            places.check_source(folder.local(source))
+        if source and sources.is_local(source):
+            places.check_source(sources.path_of(source))
         places.check_folders()
         if not _downloaded():
             places.check_sums()

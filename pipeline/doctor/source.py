@@ -1,4 +1,4 @@
-"""Where the images are to come from: is it there, and how much is it? Nothing is read but headers."""
+"""The source of images: is it there, and how large is it? Nothing is read but headers."""
 
 import urllib.error
 import urllib.request
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pipeline.common import paths
 from pipeline.common.errors import one_line
-from pipeline.data.own.folder import local
-from pipeline.data.svhn.official_files import files_of
+from pipeline.data import sources
+from pipeline.data.svhn.official_files import OfficialFile, files_of
 from pipeline.doctor import machine, needs
 from pipeline.doctor.checks import Answer
-from pipeline.experiment.params import SYNTHETIC, Params
+from pipeline.experiment.params import Params
 
 ANSWER_SECONDS = 5.0  # for a web server to answer
 NO_HEAD = {405, 501}  # of a server that answers, but knows no HEAD
@@ -22,24 +22,36 @@ BYTES_AN_IMAGE = 2_485  # of a .mat file, in SVHN and in what the generator draw
 
 def look_for(params: Params) -> list[Answer]:
     """The source's files, as far as they can be known without reading them."""
-    source = params.data.source
-    splits = paths.SPLITS if params.data.extra else paths.SPLITS[:2]
-    place, known = files_of(params.data.format)
-    expected = {place(split).name: known[split].size for split in splits}
-    names = list(expected)
-    if source == SYNTHETIC:
-        return []
-    if "://" in source:
-        return _on_a_server(source, expected)
-    path = local(source)
+    data = params.data
+    place, known = files_of(data.format)
+    expected = {place(split).name: known[split].size for split in _splits(params)}
+    match sources.kind_of(data.source, data.format):
+        case "generated":
+            return []
+        case "server":
+            return _on_a_server(data.source, expected)
+        case "svhn":
+            path = sources.path_of(data.source)
+            return [_file(path / name) for name in expected] if _size_of(path) is not None else [_gone(path)]
+        case "own":
+            return [_own(sources.path_of(data.source), data.source)]
+
+
+def _splits(params: Params) -> tuple[str, ...]:
+    return paths.SPLITS if params.data.extra else paths.SPLITS[:2]
+
+
+def _gone(path: Path) -> Answer:
+    return Answer(path.name, None, trouble="not found, or closed to you")
+
+
+def _own(path: Path, source: str) -> Answer:
+    """Pictures, or one file with all of them: `vaepipe download` knows what to make of it."""
     if _size_of(path) is None:
-        return [Answer(path.name, None, trouble="not found, or closed to you")]
-    if params.data.format == "cropped" and all(_size_of(path / name) is None for name in names):
-        if path.is_dir() and not _files_below(path):
-            return [Answer(path.name or source, None, trouble="an empty folder")]
-        # Pictures, or one file with all of them: `vaepipe download` knows what to make of it.
-        return [Answer(path.name or source, machine.occupied([path]))]
-    return [_file(path / name) for name in names]
+        return _gone(path)
+    if path.is_dir() and not _files_below(path):
+        return Answer(path.name or source, None, trouble="an empty folder")
+    return Answer(path.name or source, machine.occupied([path]))
 
 
 def _on_a_server(source: str, expected: Mapping[str, int]) -> list[Answer]:
@@ -64,31 +76,54 @@ def _size_of(path: Path) -> int | None:
 
 def size(params: Params, answers: Sequence[Answer]) -> needs.Experiment:
     """How large the experiment is: as the source tells, else as SVHN is."""
-    data = params.data
-    splits = paths.SPLITS if data.extra else paths.SPLITS[:2]
-    _, known = files_of(data.format)
-    official = {split: known[split].images for split in splits}
-    side = (data.size or needs.SIDE) if data.format == "full" else needs.SIDE
-    if data.source == SYNTHETIC:
-        images = {split: getattr(params.synthetic, split) for split in splits}
-        raw = sum(images.values()) * (BYTES_A_DIGIT if data.format == "full" else BYTES_AN_IMAGE)
-        return needs.Experiment(images, side, raw, data.validation, guessed=False)
-    if "://" in data.source:
-        raw = sum(known[split].size for split in splits)
-        return needs.Experiment(official, side, raw, data.validation, guessed=False)
-    path, raw = local(data.source), sum(answer.size or 0 for answer in answers)
-    if data.format == "full":
-        # How many digits an archive holds is known once it is read.
-        return needs.Experiment(official, side, raw, data.validation, guessed=True)
-    if any(answer.name == paths.raw("train").name for answer in answers):
-        counted = {split: _images_in(path / paths.raw(split).name) for split in splits}
-        images = {split: counted[split] or official[split] for split in splits}
-        return needs.Experiment(images, side, raw, data.validation, guessed=not all(counted.values()))
-    side, pictures = data.size or needs.SIDE, _files_below(path)
-    images = official
-    if pictures:
-        test = int(pictures * data.test)
-        images = {"train": pictures - test, "test": test}
+    match sources.kind_of(params.data.source, params.data.format):
+        case "generated":
+            return _size_of_generated(params)
+        case "server":
+            return _size_of_svhn(params, sum(known.size for known in _official(params).values()))
+        case "svhn":
+            found = sum(answer.size or 0 for answer in answers)
+            return _size_of_folder(params, found, sources.path_of(params.data.source))
+        case "own":
+            return _size_of_own(params, sources.path_of(params.data.source))
+
+
+def _official(params: Params) -> dict[str, OfficialFile]:
+    _, known = files_of(params.data.format)
+    return {split: known[split] for split in _splits(params)}
+
+
+def _side(params: Params) -> int:
+    return (params.data.size or needs.SIDE) if params.data.format == "full" else needs.SIDE
+
+
+def _size_of_generated(params: Params) -> needs.Experiment:
+    images = {split: getattr(params.synthetic, split) for split in _splits(params)}
+    raw = sum(images.values()) * (BYTES_A_DIGIT if params.data.format == "full" else BYTES_AN_IMAGE)
+    return needs.Experiment(images, _side(params), raw, params.data.validation, guessed=False)
+
+
+def _size_of_svhn(params: Params, raw: int, *, guessed: bool = False) -> needs.Experiment:
+    images = {split: known.images for split, known in _official(params).items()}
+    return needs.Experiment(images, _side(params), raw, params.data.validation, guessed=guessed)
+
+
+def _size_of_folder(params: Params, raw: int, path: Path) -> needs.Experiment:
+    """SVHN's files in a folder: .mat files say how many images they hold, archives once they are read."""
+    if params.data.format == "full":
+        return _size_of_svhn(params, raw, guessed=True)
+    counted = {split: _images_in(path / paths.raw(split).name) for split in _splits(params)}
+    images = {split: counted[split] or known.images for split, known in _official(params).items()}
+    guessed = not all(counted.values())
+    return needs.Experiment(images, _side(params), raw, params.data.validation, guessed=guessed)
+
+
+def _size_of_own(params: Params, path: Path) -> needs.Experiment:
+    data, pictures = params.data, _files_below(path)
+    side, test = data.size or needs.SIDE, int(pictures * data.test)
+    images = {"train": pictures - test, "test": test}
+    if not pictures:
+        images = {split: known.images for split, known in _official(params).items()}
     # Own images are kept as pixels from the first stage on.
     raw = sum(images.values()) * (needs.CHANNELS * side**2 + 1)
     return needs.Experiment(images, side, raw, data.validation, guessed=not pictures)

@@ -6,12 +6,13 @@ from pathlib import Path
 from pipeline.common import files, paths
 from pipeline.common.errors import PipelineError, printable
 from pipeline.common.progress import bar, console
+from pipeline.data import sources
 from pipeline.data.own import folder, npz, pictures
 from pipeline.data.svhn import fetch, matfile, official_files
 from pipeline.data.svhn.official_files import OfficialFile
 from pipeline.data.synthetic import crops, photos
 from pipeline.experiment import places
-from pipeline.experiment.params import SYNTHETIC, Format, SyntheticConfig
+from pipeline.experiment.params import Format, SyntheticConfig
 
 SVHN_SIZE = 32  # pixels a side of its cropped digits
 NAMED = 3  # files that a notice names
@@ -36,12 +37,14 @@ def run(data: DownloadConfig, generated: SyntheticConfig) -> None:
         PipelineError: the source is not there, damaged, or does not go with the other parameters; or data/raw
             holds what this stage did not write.
     """
-    if folder.is_local(data.source):
-        places.check_source(folder.local(data.source))
+    if sources.is_local(data.source):
+        places.check_source(sources.path_of(data.source))
     places.check_sums()
-    own = None if data.format == "full" else _own_images(data.source)
-    if own:
-        _write_own(own, data)
+    kind = sources.kind_of(data.source, data.format)
+    if kind == "own":
+        path = sources.path_of(data.source)
+        _check_own(path)
+        _write_own(path, data)
         return
     if data.format == "cropped" and data.size not in (None, SVHN_SIZE):
         raise PipelineError(
@@ -53,37 +56,31 @@ def run(data: DownloadConfig, generated: SyntheticConfig) -> None:
     with files.atomic_directory(paths.RAW) as raw:
         for split in splits:
             target = raw / place(split).name
-            if data.source == SYNTHETIC:
-                _generate(split, target, generated, data.format)
-            elif "://" in data.source:
-                _download(known[split], target, data.source)
-            else:
-                _copy(target, folder.local(data.source))
+            match kind:
+                case "generated":
+                    _generate(split, target, generated, data.format)
+                case "server":
+                    _download(known[split], target, data.source)
+                case "svhn":
+                    _copy(target, sources.path_of(data.source))
         places.write_sums(raw)
 
 
-def _own_images(source: str) -> Path | None:
-    """The folder of pictures or the .npz file that the source names; None where it is SVHN or generated."""
-    if not folder.is_local(source):
-        return None
-    path = folder.local(source)
+def _check_own(path: Path) -> None:
+    """Raise unless it is a folder that may hold pictures, or an .npz file."""
     if not path.exists():
         raise PipelineError(
             f"{printable(path)}: not found; data.source is {SOURCES}; a relative path is meant from "
             f"{printable(Path.cwd())}"
         )
     if path.is_dir():
-        if any((path / paths.raw(split).name).exists() for split in paths.SPLITS):
-            return None
         if any((path / paths.archive(split).name).exists() for split in paths.SPLITS):
             raise PipelineError(
                 f"{paths.PARAMS}: data.format is cropped, but {printable(path)} holds SVHN's photos of "
                 "full numbers; set it to full"
             )
-        return path
-    if path.suffix.lower() != ".npz":
+    elif path.suffix.lower() != ".npz":
         raise PipelineError(f"{printable(path)}: a file that is no .npz; data.source is {SOURCES}")
-    return path
 
 
 def _write_own(source: Path, data: DownloadConfig) -> None:

@@ -1,6 +1,6 @@
 """prepare: before all else, nothing of a user's is where stages write, and their code is written down."""
 
-from pipeline.data.own import folder
+from pipeline.data import sources
 from pipeline.experiment import places, stage_modules
 
 
@@ -11,7 +11,7 @@ def run(source: str) -> None:
         PipelineError: the source is where stages write to, or a file there is none of theirs. Nothing was
             changed.
     """
-    if folder.is_local(source):
-        places.check_source(folder.local(source))
+    if sources.is_local(source):
+        places.check_source(sources.path_of(source))
     places.check_folders()
     stage_modules.write()

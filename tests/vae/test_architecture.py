@@ -14,8 +14,8 @@ from vae.evaluate import evaluate
 from vae.fit import fit
 from vae.model import VAE
 from vae.modelfile import load_checkpoint, save_checkpoint
+from vae.shift import shift_sources
 from vae.stack import TrainingState, assemble, initial_state
-from vae.step import _sources
 
 CPU = torch.device("cpu")
 KINDS: list[dict[str, Any]] = [
@@ -168,7 +168,7 @@ def test_the_schedule() -> None:
 def test_a_shift_moves_the_picture_and_repeats_its_edge() -> None:
     sizes = Sizes((2, 3, 4))
     picture = torch.arange(24).view(2, 3, 4)
-    moves = picture.flatten()[_sources(sizes, 1)].view(3, 3, 2, 3, 4)
+    moves = picture.flatten()[shift_sources(sizes, 1)].view(3, 3, 2, 3, 4)
     assert torch.equal(moves[1, 1], picture)
     padded = torch.nn.functional.pad(picture[None].float(), (1, 1, 1, 1), mode="replicate")[0].long()
     for y in range(3):

@@ -10,7 +10,6 @@ import numpy as np
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError, printable
 from pipeline.data.own import holdout
-from pipeline.experiment.params import SYNTHETIC
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 TRAIN, TEST = paths.SPLITS[:2]
@@ -75,25 +74,6 @@ def below(folder: Path) -> list[Path]:
         return sorted(filter(_is_picture, _below(folder)))
     except OSError as error:
         raise _unreadable(folder, error) from None
-
-
-def is_local(source: str) -> bool:
-    """Whether a source is on this disk: no URL, and not generated."""
-    return source != SYNTHETIC and "://" not in source
-
-
-def local(source: str) -> Path:
-    """The path that a source names. One with an unknown user's ~ stays as it is, and is not found.
-
-    In an experiment that runs in a copy of its workspace, a relative one that the copy has not is the
-    workspace's.
-    """
-    try:
-        path = Path(source).expanduser()
-    except RuntimeError:
-        path = Path(source)
-    elsewhere = paths.main_workspace() / path
-    return elsewhere if not path.exists() and elsewhere.exists() else path
 
 
 def _unreadable(folder: Path, error: OSError) -> PipelineError:
