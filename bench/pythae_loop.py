@@ -19,12 +19,46 @@ def fit(images: Tensor, config: ModelConfig, epochs: int, batch_size: int, devic
     logging.disable(logging.WARNING)
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
     from pythae.trainers.training_callbacks import TrainingCallback
 
-    pixels, (m, n), latent = images.shape[1], config.hidden, config.latent
+    class Clock(TrainingCallback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.started, self.seconds = 0.0, list[float]()
+
+        def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+            self.started = time.perf_counter()
+
+        def on_epoch_end(self, *_: Any, **__: Any) -> None:
+            self.seconds.append(time.perf_counter() - self.started)
+
+    clock, pixels = Clock(), images.shape[1]
+    about = VAEConfig(input_dim=(pixels,), latent_dim=config.latent, reconstruction_loss="bce")
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = BaseTrainer(
+            VAE(about, *_networks(pixels, config)),
+            BaseDataset(images.float() / 255, torch.zeros(len(images))),
+            training_config=BaseTrainerConfig(
+                output_dir=folder,
+                num_epochs=epochs,
+                learning_rate=1e-3,
+                per_device_train_batch_size=batch_size,
+                optimizer_cls="Adam",
+                no_cuda=device == "cpu",
+            ),
+            callbacks=[clock],
+        )
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            trainer.train()
+    return clock.seconds
+
+
+def _networks(pixels: int, config: ModelConfig) -> tuple[Any, Any]:
+    """Encoder and decoder, as pythae wants them written."""
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+
+    (m, n), latent = config.hidden, config.latent
 
     class Encoder(BaseEncoder):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -47,35 +81,4 @@ def fit(images: Tensor, config: ModelConfig, epochs: int, batch_size: int, devic
             h = F.softplus(self.second(F.softplus(self.first(z))))
             return ModelOutput(reconstruction=torch.sigmoid(self.output(h)))
 
-    class Clock(TrainingCallback):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.started, self.seconds = 0.0, list[float]()
-
-        def on_epoch_begin(self, *_: Any, **__: Any) -> None:
-            self.started = time.perf_counter()
-
-        def on_epoch_end(self, *_: Any, **__: Any) -> None:
-            self.seconds.append(time.perf_counter() - self.started)
-
-    clock = Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = BaseTrainer(
-            VAE(
-                VAEConfig(input_dim=(pixels,), latent_dim=latent, reconstruction_loss="bce"),
-                Encoder(),
-                Decoder(),
-            ),
-            BaseDataset(images.float() / 255, torch.zeros(len(images))),
-            training_config=BaseTrainerConfig(
-                output_dir=folder,
-                num_epochs=epochs,
-                learning_rate=1e-3,
-                per_device_train_batch_size=batch_size,
-                optimizer_cls="Adam",
-                no_cuda=device == "cpu",
-            ),
-            callbacks=[clock],
-        )
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            trainer.train()
-    return clock.seconds
+    return Encoder(), Decoder()

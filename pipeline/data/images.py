@@ -1,6 +1,6 @@
 """The channel files as models see them: for each component, an image is a row of bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -108,26 +108,48 @@ def _read(components: Sequence[str], names: Sequence[str], needed: str) -> tuple
     """Those of the splits that there are, one after another, and how many images each has."""
     colours = [colour for component in components for colour in paths.colours(component)]
     with ExitStack() as stack:
-        files = {c: stack.enter_context(store.read(paths.channel(c), dimensions=3)) for c in colours}
-        for colour, splits in files.items():
-            if needed not in splits:
-                path, found = paths.channel(colour), ", ".join(splits)
-                raise PipelineError(f"{path}: no split {needed}; found {found}; run `dvc repro split`")
-        names = [name for name in names if name in files[colours[0]]]
-        for name in names:
-            store.check_same_shape(
-                {paths.channel(c): splits[name] for c, splits in files.items() if name in splits}
-            )
-        parts = {
-            colour: [splits[name] for name in names if name in splits] for colour, splits in files.items()
-        }
-        pixels = {c: _stacked([parts[colour] for colour in paths.colours(c)]) for c in components}
+        channels = {c: stack.enter_context(store.read(paths.channel(c), dimensions=3)) for c in colours}
+        names = _common_splits(channels, names, needed)
+        parts = {colour: [splits[name] for name in names] for colour, splits in channels.items()}
         first = parts[colours[0]]
         _, height, width = first[0].shape
-        labels = [split.labels for split in first if split.labels is not None]
-        whole = np.concatenate(labels) if len(labels) == len(first) else None
-        counts = {name: split.shape[0] for name, split in zip(names, first, strict=True)}
-        return Images(pixels, (height, width), whole, first[-1].classes), counts
+        images = Images(
+            {c: _stacked([parts[colour] for colour in paths.colours(c)]) for c in components},
+            (height, width),
+            _labels(first),
+            first[-1].classes,
+        )
+        return images, {name: split.shape[0] for name, split in zip(names, first, strict=True)}
+
+
+def _common_splits(
+    channels: Mapping[str, Mapping[str, Split]], names: Sequence[str], needed: str
+) -> list[str]:
+    """Those of the names that the channel files have; all have the same, of the same shapes.
+
+    Raises:
+        PipelineError: one has not the split that is needed, or they differ.
+    """
+    by_path = {paths.channel(colour): splits for colour, splits in channels.items()}
+    first = next(iter(by_path))
+    common = [name for name in names if name in by_path[first]]
+    for path, splits in by_path.items():
+        if needed not in splits:
+            raise PipelineError(
+                f"{path}: no split {needed}; found {', '.join(splits)}; run `dvc repro split`"
+            )
+        for name in common:
+            if name not in splits:
+                raise PipelineError(f"{path}: no split {name}, but {first} has one; {store.DIFFERENT_RUNS}")
+    for name in common:
+        store.check_same_shape({path: splits[name] for path, splits in by_path.items()})
+    return common
+
+
+def _labels(splits: Sequence[Split]) -> np.ndarray | None:
+    """(N,) of all of them; None where one has none."""
+    labels = [split.labels for split in splits if split.labels is not None]
+    return np.concatenate(labels) if len(labels) == len(splits) else None
 
 
 def _stacked(colours: Sequence[Sequence[Split]]) -> np.ndarray:

@@ -20,6 +20,7 @@ from pipeline.data import hdf5
 
 BLOCK = 4096  # images in memory at a time; 12 MB of RGB crops
 REMEDY = "delete it and run `dvc repro`"
+DIFFERENT_RUNS = "they are not of one run of split; delete data/channels and run `dvc repro`"
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,5 @@ def check_same_shape(splits: Mapping[Path, Split]) -> None:
     for path, split in others:
         if split.shape != expected.shape:
             raise PipelineError(
-                f"{path}: images of {split.shape}, but {first} has {expected.shape}; they are not of one run "
-                "of split; delete data/channels and run `dvc repro`"
+                f"{path}: images of {split.shape}, but {first} has {expected.shape}; {DIFFERENT_RUNS}"
             )

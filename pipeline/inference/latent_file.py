@@ -160,10 +160,30 @@ def read(path: Path) -> Iterator[LatentFile]:
 
 
 def _checked(path: Path, file: h5py.File) -> LatentFile:
+    """The file's contents, read; raises a PipelineError or one of hdf5.DAMAGE_ERRORS."""
+    _check_version(path, file)
+    parts = _parts(path, file)
+    if _crc32(parts.values()) != _whole(file, "crc32"):
+        raise ValueError("its checksum is another")
+    contents = Contents(
+        _text(file, "models"),
+        _image(file),
+        Steps(parts["scale"][:], parts["offset"][:]) if "scale" in parts else None,
+        parts["labels"][:] if "labels" in parts else None,
+        [name.decode("utf-8", "replace") for name in parts["names"][:]],
+    )
+    return LatentFile(path, contents, parts["z"])
+
+
+def _check_version(path: Path, file: h5py.File) -> None:
     if _text(file, "format") != FORMAT:
         raise PipelineError(f"{printable(path)}: not a latent file; expected one of `vaepipe encode`")
     if (version := _whole(file, "version")) != VERSION:
         raise PipelineError(f"{printable(path)}: a latent file of version {version}, not {VERSION}; {REMEDY}")
+
+
+def _parts(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
+    """The datasets, each of the type and the shape that it should have, in the order of the checksum."""
     eight = _whole(file, "bits") == 8
     z = _member(path, file, "z", np.uint8 if eight else np.float16)
     if z.ndim != 2 or not z.size or z.chunks or z.shape[1] > MOST_UNITS:
@@ -178,19 +198,16 @@ def _checked(path: Path, file: h5py.File) -> LatentFile:
     length = names.dtype.itemsize
     if names.shape != (count,) or names.dtype.kind != "S" or length > LONGEST or count * length > MOST_NAMES:
         raise ValueError(f"names are {names.shape} {names.dtype}")
+    return parts
+
+
+def _image(file: h5py.File) -> tuple[int, int, int]:
+    """Channels, height and width."""
     image = file.attrs.get_id("image")
     if image.shape != (3,) or image.dtype.kind != "i":
         raise ValueError("image is not three whole numbers")
-    if _crc32(parts.values()) != _whole(file, "crc32"):
-        raise ValueError("its checksum is another")
-    contents = Contents(
-        _text(file, "models"),
-        tuple(file.attrs["image"].tolist()),
-        Steps(parts["scale"][:], parts["offset"][:]) if eight else None,
-        parts["labels"][:] if "labels" in parts else None,
-        [name.decode("utf-8", "replace") for name in names[:]],
-    )
-    return LatentFile(path, contents, z)
+    channels, height, width = file.attrs["image"].tolist()
+    return channels, height, width
 
 
 def _member(

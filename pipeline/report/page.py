@@ -1,10 +1,9 @@
-"""What the report says, put into its template."""
+"""The report of one training, report/index.html: its sections, put into the template."""
 
 import csv
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
 from pipeline.common import files, paths
@@ -14,6 +13,7 @@ from pipeline.experiment.params import Params
 from pipeline.experiment.presets import PRESETS
 from pipeline.report import figures, sentences
 from pipeline.report.table import table
+from pipeline.report.templates import render
 from vae.config import ACTIVE_VARIANCE
 from vae.metrics import EpochMetrics
 
@@ -59,56 +59,75 @@ class Content:
 
 def write(path: Path, content: Content) -> None:
     """Write the page. Equal content gives equal bytes: nothing on it tells when it was made."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    params, metrics = content.params, content.metrics
     noun = sentences.noun(content.conditional.classes if content.conditional else [])
-    values = content.originals[0].size
-    page = environment.get_template("page.html").render(
-        params=asdict(params),
-        house_numbers=all(
-            source is None or source.name in (paths.raw(split).name, paths.archive(split).name)
-            for split, (_, source) in content.provenance.items()
-        ),
-        about=sentences.about(params.model, noun),
-        facts=sentences.facts(params, metrics, noun),
-        sentences=sentences.sentences(params, metrics, values),
-        count=len(content.originals),
-        bands=_bands(content.originals, content.reconstructions, content.pca),
-        table=table(
-            metrics,
-            params.model.latent,
-            {name: values // (1 if name == paths.JOINT else 3) for name in metrics},
-        ),
-        samples=_samples(content.samples),
-        conditional=content.conditional and _conditional(content.conditional),
+    page = render(
+        "page.html",
+        params=asdict(content.params),
         noun=noun,
-        percent=sentences.percent,
-        verdict=sentences.verdict(metrics[paths.JOINT], noun),
-        judged=metrics[paths.JOINT],
-        traversals=[
+        **_findings(content, noun),
+        **_reconstructions(content),
+        **_latent_space(content),
+        **_training_and_data(content),
+    )
+    files.write_text(path, page)
+
+
+def _findings(content: Content, noun: str) -> dict[str, object]:
+    """Values of the first section: figures, sentences, and the table of metrics."""
+    params, metrics = content.params, content.metrics
+    values = content.originals[0].size
+    pixels = {name: values // (1 if name == paths.JOINT else 3) for name in metrics}
+    return {
+        "about": sentences.about(params.model, noun),
+        "facts": sentences.facts(params, metrics, noun),
+        "sentences": sentences.sentences(params, metrics, values),
+        "table": table(metrics, params.model.latent, pixels),
+        "percent": sentences.percent,
+        "verdict": sentences.verdict(metrics[paths.JOINT], noun),
+        "judged": metrics[paths.JOINT],
+    }
+
+
+def _reconstructions(content: Content) -> dict[str, object]:
+    """Values of the sections with originals: beside reconstructions, and with their channels."""
+    columns = _columns(content.originals.shape[-1], PREVIEW, 2 * ROOM)
+    return {
+        "count": len(content.originals),
+        "bands": _bands(content.originals, content.reconstructions, content.pca),
+        "preview": _preview(content.originals),
+        "preview_labels": content.labels[:columns],
+    }
+
+
+def _latent_space(content: Content) -> dict[str, object]:
+    """Values of the sections on samples and latent units."""
+    return {
+        "samples": _samples(content.samples),
+        "conditional": content.conditional and _conditional(content.conditional),
+        "traversals": [
             (name, [f"unit {unit}" for unit in units.shown], _traversals(units))
             for name, units in content.units.items()
         ],
-        threshold=ACTIVE_VARIANCE,
-        activity=[
+        "threshold": ACTIVE_VARIANCE,
+        "activity": [
             (name, figures.activity(units.variance, name, ACTIVE_VARIANCE))
             for name, units in content.units.items()
         ],
-        curves=[
-            (name, figures.curves(content.history, name)) for name in paths.components(params.model.channels)
-        ],
-        preview=_preview(content.originals),
-        preview_labels=content.labels[: _columns(content.originals.shape[-1], PREVIEW, 2 * ROOM)],
-        files=_files(content.provenance),
-        presets=PRESETS,
-    )
-    files.write_text(path, page)
+    }
+
+
+def _training_and_data(content: Content) -> dict[str, object]:
+    """Values of the last sections: curves, files, and where to go on."""
+    components = paths.components(content.params.model.channels)
+    return {
+        "curves": [(name, figures.curves(content.history, name)) for name in components],
+        "house_numbers": all(
+            source is None or source.name in (paths.raw(split).name, paths.archive(split).name)
+            for split, (_, source) in content.provenance.items()
+        ),
+        "files": _files(content.provenance),
+        "presets": PRESETS,
+    }
 
 
 def read_history(path: Path) -> list[EpochMetrics]:

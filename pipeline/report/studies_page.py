@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from pipeline.common import files, paths
 from pipeline.evaluation.registry import METRICS
+from pipeline.report.templates import render
 
 NAME = "index.html"
 SUMMARY = "summary.json"
@@ -49,17 +48,8 @@ def write(order: Sequence[str]) -> None:
     Raises:
         PipelineError: a summary cannot be read, or the page not be written.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("studies.html").render(
-        sections=[_section(folder) for folder in _folders(order)]
-    )
-    files.write_text(paths.STUDIES / NAME, text)
+    page = render("studies.html", sections=[_section(folder) for folder in _folders(order)])
+    files.write_text(paths.STUDIES / NAME, page)
 
 
 def _folders(order: Sequence[str]) -> list[Path]:
