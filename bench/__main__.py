@@ -1,4 +1,4 @@
-"""How fast the engine trains beside two others, and what the pipeline costs besides:
+"""Speed of the engine beside two others, and costs of the pipeline besides:
 
     python -m bench [--rounds 3] [--epochs 1] [--device cuda] [--json FILE]
 
@@ -74,7 +74,7 @@ def race(jobs: Sequence[Job]) -> tuple[float, int, tuple[float, ...]]:
 
 
 def contenders(images: str, batch_size: int, epochs: int, device: str) -> dict[str, list[Job]]:
-    """By name, the processes of each."""
+    """Processes of each entrant, by name."""
     # The others do the same to each channel in turn: one is timed.
     peer = Job("textbook", images, COMPONENTS[:1], batch_size, epochs, device, threads=0)
     found = {"textbook": [peer]}

@@ -24,7 +24,7 @@ from vae.stack import initial_state
 
 @dataclass(frozen=True)
 class Job:
-    """What one process does."""
+    """Settings of one process."""
 
     kind: str  # engine, textbook or pythae
     images: str  # an .npy file, (C, N, D) uint8
@@ -38,7 +38,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What one process did."""
+    """Measurements of one process."""
 
     images: int  # channel-images of the epochs that count
     seconds: float

@@ -1,4 +1,4 @@
-"""What the pipeline costs besides the epochs: the stages before, Ray's start, a `dvc repro` without work."""
+"""Costs of the pipeline besides the epochs: the stages before, Ray's start, a `dvc repro` without work."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Where the time of a step goes, and what a matrix product costs by each of torch's two libraries:
+"""Profile of a step: where its time goes, and what a matrix product costs by torch's two libraries:
 
     python -m bench.profile_step [--batch 100] [--steps 300]
 
@@ -69,7 +69,7 @@ def shares(batch_size: int, steps: int) -> None:
 
 
 def products(batch_size: int) -> None:
-    """All matrix products of a step, each twice: by oneDNN as vae.layers calls it, and by torch.mm."""
+    """Time the matrix products of a step, each twice: by oneDNN as vae.layers calls it, and by torch.mm."""
     (m, n), latent, pixels = PAPER_MODEL.hidden, PAPER_MODEL.latent, SIZES.pixels
     layers = [(pixels, m), (m, n), (n, latent), (n, latent), (latent, n), (n, m), (m, pixels)]
     mine: list[Callable[[], object]] = []

@@ -1,4 +1,4 @@
-"""What a step costs at several batch sizes, alone and shared by two replicas, and the bytes between them:
+"""Costs of a step at several batch sizes, alone and shared by two replicas, and the bytes between them:
 
     python -m bench.replicas [--steps 60] [--rounds 3] [--sides 32 64] [--batches 100 400] [--preset sharp]
 
@@ -95,7 +95,7 @@ class Rank:
 
 
 def _of(preset: str) -> tuple[ModelConfig, TrainConfig]:
-    """What a preset makes of this checkout's params.yaml."""
+    """This checkout's params.yaml with a preset."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(shutil.copy(Path(__file__).parents[1] / paths.PARAMS, folder))
         params.change(path, presets.PRESETS[preset].changes())

@@ -1,4 +1,4 @@
-"""What Ray Tune costs a study: six trials on all cores, beside the same six fits in one process.
+"""Cost of Ray Tune to a study: six trials on all cores, beside the same six fits in one process.
 
     python -m bench.trials [--rounds 3]
 

@@ -1,4 +1,4 @@
-"""What follows each hidden layer."""
+"""Activations: the functions that follow each hidden layer."""
 
 from collections.abc import Callable
 

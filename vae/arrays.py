@@ -44,7 +44,7 @@ def check_latents(z: Any, latent: int, *, one: bool = False) -> None:
 
 
 def labels(given: Labels | None, count: int, classes: int) -> Tensor | None:
-    """As models are told them, (count,) int64; None where they take none, which is where classes is 0."""
+    """Check labels and bring them to (count,) int64; None for models that take none, where classes is 0."""
     wanted = f"({count},) whole numbers from 0 to {classes - 1}"
     if given is None:
         if classes:
@@ -74,7 +74,7 @@ def like(given: Array, found: Tensor) -> Array:
 
 
 def shape(array: np.ndarray | Tensor) -> str:
-    """As it is written in errors."""
+    """A shape as text, for errors."""
     return str(tuple(array.shape))
 
 

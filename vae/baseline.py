@@ -1,4 +1,4 @@
-"""What any model can be held against: the least cost there is, and the best that linear maps do."""
+"""Baselines for any model: the least cost that is possible, and the best that linear maps do."""
 
 import math
 from dataclasses import dataclass

@@ -100,7 +100,7 @@ def save(path: Path, model: Classifier) -> None:
 
 
 def load(path: Path) -> Classifier:
-    """What `save` wrote.
+    """Read a classifier that `save` wrote.
 
     Raises:
         ModelFileError: the file is not there, damaged, or no classifier.

@@ -63,7 +63,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is fitted: Adam over shuffled minibatches, the last partial batch dropped."""
+    """Settings of a training: Adam over shuffled minibatches, the last partial batch dropped."""
 
     epochs: int  # passes over the training images
     batch_size: int  # images of a component in one step, over all replicas

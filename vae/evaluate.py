@@ -69,7 +69,7 @@ class Bound:
 
     @property
     def gain(self) -> float:
-        """How much of the cost is only the ELBO's looseness."""
+        """Part of the cost that is only the ELBO's looseness, at least."""
         return self.cost - self.weighted
 
 
@@ -82,7 +82,7 @@ def bound(
     labels_N: Tensor | None = None,
     samples: int = BOUND_SAMPLES,
 ) -> Bound:
-    """Of one model alone (C = 1), on uint8 images; one at a time, since more would leave a CPU's cache."""
+    """Bound one model (C = 1) on uint8 images; one image at a time, since more would leave a CPU's cache."""
     draw = randomness.generator(seed, component, "bound")
     latent = model.mu.weight.shape[-1]
     weighted = cost = 0.0

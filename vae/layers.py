@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 # On an x86 CPU torch multiplies float32 matrices by MKL, which leaves AVX-512 unused on processors that are
 # not Intel's: oneDNN, which torch has too, is 2.1 times as fast there (docs/benchmarks.md). This operator is
-# the one door to it that takes ordinary tensors; where torch lacks it, torch's own product serves.
+# the only operator that exposes oneDNN to ordinary tensors; where torch lacks it, torch's own product serves.
 _ONEDNN = (
     platform.machine() in ("x86_64", "AMD64")
     and torch.backends.mkldnn.is_available()
@@ -77,7 +77,7 @@ class StackedTable(nn.Module):
 
 
 class _OneDNN(torch.autograd.Function):
-    """The same on the CPU, a model at a time: each is bit for bit what it is alone."""
+    """Affine maps by oneDNN on the CPU, a model at a time: each is bit for bit what it is alone."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)  # type: ignore[untyped-decorator]

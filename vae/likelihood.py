@@ -19,7 +19,7 @@ EDGE = 1e-3  # how near to 0 and 1 a mean may come in `link`
 
 
 class PixelLikelihood(Protocol):
-    """What a likelihood offers."""
+    """Interface of p(x|z): density, mean and samples of pixels, given the decoder's output."""
 
     density: bool  # whether it is one, so that bits per dimension have a meaning
 
@@ -118,7 +118,7 @@ class Gaussian(nn.Module):
         self.scale = nn.Parameter(torch.zeros(models))
 
     def log_deviation(self) -> Tensor:
-        """Of v, (C,)."""
+        """Logarithm of v's standard deviation, (C,)."""
         return math.log(self.START) + self.PACE * self.scale
 
     def log_prob(self, outputs_CBD: Tensor, x_CBD: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is kept of an epoch. No torch here: who only shows a record need not load it."""
+"""Metrics of an epoch, as histories keep them. Free of torch: who only shows them need not load it."""
 
 from dataclasses import dataclass
 

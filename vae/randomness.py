@@ -26,14 +26,14 @@ def generator(seed: int, component: str, purpose: Purpose, epoch: int = 0) -> np
 
 @dataclass(frozen=True)
 class EpochDraw:
-    """What one epoch of one stack consumes."""
+    """Random numbers of one epoch of one stack."""
 
     order_SCB: Tensor  # int64, for each step indices into the components' images; no index twice
     noise_SCBLK: Tensor  # float32, standard normal
     shift_SCB: Tensor  # int64, 0 to (2 shift + 1)^2: which of its shifted copies an image is
 
     def pinned(self) -> "EpochDraw":
-        """The same in memory from which a GPU copies by itself."""
+        """Copy them to memory from which a GPU copies by itself."""
         return EpochDraw(*(each.pin_memory() for each in (self.order_SCB, self.noise_SCBLK, self.shift_SCB)))
 
 

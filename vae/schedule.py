@@ -29,5 +29,5 @@ def learning_rate(step: int, total: int, highest: float, warmup: int, decay: Dec
 
 
 def _rise(step: int, steps: int) -> float:
-    """From near 0 at the first step to 1 after `steps`."""
+    """Factor that rises from near 0 at the first step to 1 after `steps`."""
     return min(1.0, (step + 1) / steps) if steps else 1.0

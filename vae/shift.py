@@ -7,7 +7,7 @@ from vae.config import Sizes
 
 
 def shift_sources(sizes: Sizes, shift: int) -> Tensor:
-    """Of each of M = (2 shift + 1)^2 moves, the pixel that comes to each place, (M, D) int64.
+    """Table of the pixel that comes to each place by each of M = (2 shift + 1)^2 moves, (M, D) int64.
 
     Move m goes down by m // (2 shift + 1) - shift pixels, and right by m % (2 shift + 1) - shift.
     """

@@ -23,7 +23,7 @@ def write(path: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> None
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What `write` wrote, to the bit.
+    """Read tensors and what was said of them, as `write` got them, to the bit.
 
     Raises:
         ModelFileError: the file is not there, cannot be read, is damaged, or another kind.

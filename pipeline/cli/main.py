@@ -102,7 +102,7 @@ def vaepipe(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """Options that stand before a command."""
 
 
 for panel, commands in PANELS.items():

@@ -1,4 +1,4 @@
-"""What trained models are used for: `vaepipe encode`, `decode`, `reconstruct`, `sample`, `interpolate`.
+"""Commands that use trained models: `encode`, `decode`, `reconstruct`, `sample`, `interpolate`.
 
 No DVC and no Ray: all they need is a folder of models.
 """

@@ -1,4 +1,4 @@
-"""What is wrong with a cluster's file, found without a cluster: one line a problem."""
+"""Checks of a cluster's file, made without a cluster: one line a problem."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ Rule = Callable[[Description], Iterator[str]]
 
 
 def problems(found: Description) -> list[str]:
-    """All of them; none where the file is good."""
+    """List all problems of a file; none where it is good."""
     return [problem for rule in RULES for problem in rule(found)]
 
 

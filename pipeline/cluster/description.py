@@ -18,7 +18,7 @@ LEFT_OPEN = re.compile(r"YOUR-[A-Z-]+")  # what a file that is handed out leaves
 
 @dataclass(frozen=True)
 class Description:
-    """What the file says, and what Ray makes of it."""
+    """A cluster's file as it is written, and as Ray completes it."""
 
     path: Path
     given: Mapping[str, Any]
@@ -50,7 +50,7 @@ class Description:
         return " ".join(commands)
 
     def environment(self, node: str) -> dict[str, str]:
-        """What a node's processes find in their environment: Docker's options, and what commands export."""
+        """Environment variables of a node's processes: from Docker's options and from exports."""
         docker = self.whole.get("docker") or {}
         options = [*(docker.get("run_options") or []), *(docker.get(f"{node}_run_options") or [])]
         pairs = [str(o).removeprefix("--env=") for o in options if str(o).startswith("--env=")]

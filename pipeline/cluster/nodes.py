@@ -1,4 +1,4 @@
-"""Which nodes a cluster has, asked on its head: `python -m pipeline.cluster.nodes` prints a line."""
+"""Nodes of a cluster, asked on its head: `python -m pipeline.cluster.nodes` prints them in a line."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ def read(said: str) -> list[Node] | None:
 
 
 def alive() -> list[Node]:
-    """Of the cluster that this machine is part of. Not `ray status`, which lags behind."""
+    """Nodes that are alive in this machine's cluster. Not by `ray status`, which lags behind."""
     import ray
 
     ray.init("auto", logging_level="CRITICAL", log_to_driver=False, configure_logging=True)

@@ -112,7 +112,7 @@ class Cluster:
             raise PipelineError(f"{self.described.head}: no SSH as {auth['ssh_user']} with {key}: {said}")
 
     def _why(self, worker: str) -> str:
-        """Why a node did not join, as far as the head can see."""
+        """Reason why a node did not join, as far as the head can see."""
         done = self._on_head(self._hop(worker, "ray --version"))
         # Among lines of Ray's own, which repeat the command.
         versions = re.findall(r"^\s*ray, version (\S+)", done.stdout, re.MULTILINE)

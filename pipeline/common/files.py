@@ -34,7 +34,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path, *, replace: bool = True) -> Iterator[Path]:
-    """The same for a directory of files: `path` is replaced as a whole; without `replace`, only if empty."""
+    """Yield a directory to write to; it replaces `path` as a whole, without `replace` only an empty one."""
     part = _part(path)
     try:
         part.mkdir()
@@ -67,7 +67,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def round_significant(value: float) -> float:
-    """Six significant digits: what files of figures hold, since the rest is the machine's rounding."""
+    """Round to six significant digits, as files of figures hold them: the rest is the machine's rounding."""
     return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
@@ -100,7 +100,7 @@ def check_readable(path: Path) -> None:
 
 
 def unreadable(path: Path, error: OSError) -> PipelineError:
-    """Such as `models: cannot be read: Permission denied`."""
+    """An error such as `models: cannot be read: Permission denied`."""
     return PipelineError(f"{printable(path)}: cannot be read: {reason(error)}")
 
 

@@ -61,7 +61,7 @@ def locked(path: Path, taken: Callable[[str], None]) -> Iterator[None]:
 
 
 def holder(path: Path) -> str | None:
-    """Who holds `path`; None where nobody does."""
+    """The holder of `path`, named for people; None where nobody holds it."""
     lock = FileLock(path.with_name(f"{path.name}.lock"), fallback_to_soft=False)
     try:
         with lock.acquire(blocking=False):
@@ -78,7 +78,7 @@ def description() -> str:
 
 
 def _read(holder: Path) -> str:
-    """Who holds it; there is a moment in which that is not written yet, or no longer."""
+    """The holder that the file names; there is a moment in which it is not written yet, or no longer."""
     try:
         return holder.read_text(encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""What this process may use of the machine: cores, memory and GPUs.
+"""Limits of this process on this machine: cores, memory and GPUs that it may use.
 
 A CPU set (taskset, Slurm), the quotas of this process's control group and of all above it (containers,
 systemd, batch systems), and Slurm's own word count; of control groups both versions are read.
@@ -105,7 +105,7 @@ def _groups(controller: str, proc: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _text(path: Path) -> str:
-    """What is in the file; empty where there is none, or none that may be read: then it limits nothing."""
+    """Text of a file; empty where there is none, or none that may be read: then it limits nothing."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError:
@@ -118,7 +118,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _field(text: str, name: str) -> int:
-    """Of memory.stat: a name and a number a line."""
+    """A number of memory.stat, which has a name and a number a line."""
     return next((int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} ")), 0)
 
 

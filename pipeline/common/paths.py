@@ -1,4 +1,4 @@
-"""Where everything is in a workspace. Paths are relative to its root, the working directory of every stage.
+"""Paths of a workspace, relative to its root, which is the working directory of every stage.
 
 `dvc.yaml` names the same paths; a test holds the two together.
 """
@@ -67,12 +67,12 @@ def run_storage(named: str | None) -> str:
 
 
 def trials() -> Path:
-    """What the trials of studies found, and checkpoints of unfinished ones."""
+    """Results of trials, and checkpoints of unfinished ones."""
     return state() / "trials"
 
 
 def searches() -> Path:
-    """What searches tried."""
+    """Journals of searches."""
     return state() / "searches"
 
 
@@ -87,7 +87,7 @@ def archive(split: str) -> Path:
 
 
 def components(channels: str) -> tuple[str, ...]:
-    """What a model each is fitted to, by model.channels: every colour, or all three at once."""
+    """Components, each of which has a model of its own: the three colours, or all at once (`joint`)."""
     return COLOURS if channels == "separate" else (JOINT,)
 
 
@@ -113,7 +113,7 @@ def model(component: str) -> Path:
 
 
 def workspace_hint(otherwise: str) -> str:
-    """What to do where something of a workspace is not here: go to the one around, where there is one."""
+    """Advice where a workspace's file is not here: go to the workspace around, if there is one."""
     here = Path.cwd()
     if not _is_workspace(here) and not (here / ".dvc").is_dir():
         for folder in here.parents:

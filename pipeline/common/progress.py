@@ -1,4 +1,4 @@
-"""What a person sees while they wait: bars on a terminal, single lines elsewhere."""
+"""Progress for people who wait: bars on a terminal, single lines elsewhere."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -97,7 +97,7 @@ def check(path: Path, dataset: h5py.Dataset) -> None:
 
 
 def unsafe_reason(dataset: h5py.h5d.DatasetID) -> str:
-    """Why a dataset is not to be read, whatever its size; empty if it may be."""
+    """Reason not to read a dataset, whatever its size; empty if it may be read."""
     plan = dataset.get_create_plist()
     if plan.get_layout() not in LAYOUTS or plan.get_external_count():
         return "its numbers are in other files; expected them in this one"
@@ -111,5 +111,5 @@ def unsafe_reason(dataset: h5py.h5d.DatasetID) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """What h5py says, in one line."""
+    """An error of h5py's in one line."""
     return one_line(error).strip("'")

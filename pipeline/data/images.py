@@ -32,7 +32,7 @@ class Images:
         return replace(self, pixels=pixels, labels=None if self.labels is None else self.labels[which])
 
     def pictures(self) -> np.ndarray:
-        """All channels as one, (N, 3, H, W) uint8."""
+        """RGB images, (N, 3, H, W) uint8."""
         return merge_components(list(self.pixels.values()), self.side)
 
     def stack(self, components: Sequence[str]) -> np.ndarray:
@@ -54,7 +54,7 @@ class Images:
 
 
 def load_training(components: Sequence[str], validation: float) -> tuple[Images, Images]:
-    """What is fitted, and what is held out: the last share of train, as one block, perhaps empty.
+    """Images to fit, and those held out: the last share of train, as one block, perhaps empty.
 
     Raises:
         PipelineError: a channel file is absent, damaged, or does not fit the others.
@@ -85,7 +85,7 @@ def sizes(training: Images, conditional: bool) -> Sizes:
 
 
 def classes(training: Images) -> int:
-    """How many labels there are.
+    """Number of classes that labels name.
 
     Raises:
         PipelineError: the images have none.
@@ -99,13 +99,13 @@ def classes(training: Images) -> int:
 
 
 def provenance() -> dict[str, tuple[int, Provenance | None]]:
-    """By split: how many images, and the file that they came from."""
+    """Number of images and the file that they came from, by split."""
     with store.read(paths.channel(paths.COLOURS[0]), dimensions=3) as splits:
         return {name: (split.shape[0], split.provenance) for name, split in splits.items()}
 
 
 def _read(components: Sequence[str], names: Sequence[str], needed: str) -> tuple[Images, dict[str, int]]:
-    """Those of the splits that there are, one after another, and how many images each has."""
+    """Read those of the splits that there are, one after another, and count the images of each."""
     colours = [colour for component in components for colour in paths.colours(component)]
     with ExitStack() as stack:
         channels = {c: stack.enter_context(store.read(paths.channel(c), dimensions=3)) for c in colours}
@@ -125,7 +125,7 @@ def _read(components: Sequence[str], names: Sequence[str], needed: str) -> tuple
 def _common_splits(
     channels: Mapping[str, Mapping[str, Split]], names: Sequence[str], needed: str
 ) -> list[str]:
-    """Those of the names that the channel files have; all have the same, of the same shapes.
+    """Names of the splits that the channel files have; all have the same, of the same shapes.
 
     Raises:
         PipelineError: one has not the split that is needed, or they differ.

@@ -1,4 +1,4 @@
-"""Who trains what: pure decisions, from numbers to numbers. `ray_session` asks, and carries them out.
+"""Placement: which rank trains which components. Pure decisions, from numbers to numbers.
 
 A rank is one training process. It has a whole GPU, or a share of a CPU and one thread, and trains a stack
 of components. Placement never changes the answer, except in the last bits (see vae.fit).
@@ -13,7 +13,7 @@ from pipeline.common.errors import PipelineError
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one rank trains."""
+    """Components that one rank trains, and which of their replicas it is."""
 
     components: tuple[str, ...]
     replica: int = 0  # which of the data-parallel replicas of its components it is
@@ -62,7 +62,7 @@ def plan(components: Sequence[str], ranks: int) -> Plan:
 
 @dataclass(frozen=True)
 class ClusterResources:
-    """What there is to train on."""
+    """CPUs and GPUs of the cluster's nodes."""
 
     node_cpus: tuple[float, ...]  # CPUs of each node that is up
     node_gpus: tuple[int, ...]  # GPUs of each of those
@@ -76,7 +76,7 @@ class ClusterResources:
 
 @dataclass(frozen=True)
 class RankRequest:
-    """What is asked of Ray: so many ranks, each with so much."""
+    """Request to Ray: so many ranks, each with so many CPUs and GPUs."""
 
     plan: Plan
     gpus_per_rank: int  # 0 or 1
@@ -120,7 +120,7 @@ def request_ranks(
 
 
 def waiting(request: RankRequest, offer: ClusterResources, seconds: float) -> str:
-    """What has to come before the ranks can start, and for how long that is waited for; empty if nothing."""
+    """Sentence on what has to come before ranks can start, and how long that is waited for; or empty."""
     wanted = request.gpus_per_rank * len(request.plan.assignments)
     if wanted <= offer.gpus:
         return ""
@@ -138,7 +138,7 @@ def cpu_share(node_cpus: Sequence[float], ranks: int) -> float:
 
 
 def gpu_cpu_share(offer: ClusterResources, processes: int, per_gpu: int = 1, most: float = 1.0) -> float:
-    """The same for processes that have a GPU, or share it with others, and want `most` CPUs.
+    """CPUs for each process that has a GPU, or shares it with others, and wants `most` CPUs.
 
     Of nodes that an autoscaler has yet to start nothing is known; they are taken to have CPUs enough. Where a
     node has GPUs and no CPU to offer it may be 0: Ray then asks for the GPU alone.

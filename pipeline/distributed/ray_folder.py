@@ -15,7 +15,7 @@ REMEDY = "set RAY_TMPDIR to a short folder of your own"
 
 
 def choose() -> Path:
-    """Where Ray keeps its sessions.
+    """Choose the folder of Ray's sessions.
 
     Raises:
         PipelineError: there is no folder for them.
@@ -51,7 +51,7 @@ def _folders() -> Iterator[Path]:
 
 
 def _trouble(path: Path) -> str:
-    """Why Ray cannot make sockets below `path`; empty where it can."""
+    """Reason why Ray cannot make sockets below `path`; empty where it can."""
     room = LONGEST - len(SOCKET)
     if len(os.fsencode(path)) > room:
         return f"is longer than {room} bytes"

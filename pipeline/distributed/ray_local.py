@@ -49,7 +49,7 @@ def start(**settings: Any) -> None:
 
 
 def resources() -> dict[str, Any]:
-    """What Ray may give away: Ray itself looks at the whole machine."""
+    """Resources that Ray may give away: Ray itself would look at the whole machine."""
     found: dict[str, Any] = {"num_cpus": machine_limits.cores(), "num_gpus": machine_limits.gpus()}
     memory = machine_limits.memory()
     if memory.limited:

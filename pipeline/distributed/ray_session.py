@@ -156,7 +156,7 @@ def _home() -> Path:
 
 
 def start_seconds() -> float:
-    """How long Ray Train waits for the ranks' nodes before it asks for them anew."""
+    """Seconds that Ray Train waits for the ranks' nodes before it asks for them anew."""
     return float(os.environ.get("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", 60))
 
 

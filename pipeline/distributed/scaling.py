@@ -1,4 +1,4 @@
-"""How many ranks go on when a host has gone: as many as before if another comes soon, else as many as fit."""
+"""Scaling when a host is lost: wait a minute for another, then go on with as many ranks as fit."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a person sees of a training run."""
+"""Display of a training run."""
 
 import time
 from typing import Self

@@ -1,4 +1,4 @@
-"""What ranks and trials wait for on a cluster that others use too: said, and said again."""
+"""Messages while ranks and trials wait for room on a cluster that others use too."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ PENDING = ("PENDING", "RESCHEDULING")  # of Ray's groups of resources
 
 @dataclass(frozen=True)
 class Seen:
-    """What Ray tells of a cluster."""
+    """State of a cluster, as Ray tells it."""
 
     total: Mapping[str, float]
     free: Mapping[str, float]
@@ -26,7 +26,7 @@ class Seen:
 
 
 def sentence(what: str, each: Mapping[str, float], seen: Seen) -> str:
-    """What is waited for; `each` is what one of it needs."""
+    """Sentence on what is waited for; `each` is what one of it needs."""
     needs = {name: amount for name, amount in each.items() if amount}
     asked = " and ".join(f"{amount:g} {name}" for name, amount in needs.items())
     free = ", ".join(

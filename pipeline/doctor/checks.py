@@ -1,4 +1,4 @@
-"""What the doctor decides: pure functions, from what was measured to a finding.
+"""Decisions of the doctor: pure functions, from what was measured to a finding.
 
 Bytes are decimal where they are shown: 1 GB is 10^9.
 """
@@ -37,7 +37,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is known of one file of the source."""
+    """One file of the source, as far as it is known."""
 
     name: str
     size: int | None  # bytes; None where the source does not tell
@@ -129,7 +129,7 @@ def cores(count: int, ranks: int) -> Finding:
 
 
 def memory(total: int, available: int, needed: int) -> Finding:
-    """All in bytes."""
+    """Finding on memory; all in bytes."""
     found = f"{decimal(available)} free of {decimal(total)}; training takes about {decimal(needed)}"
     if total < needed:
         return Finding("problem", "memory", found, "use a larger machine, or leave out data.extra")
@@ -168,7 +168,7 @@ def shared_memory(free: int | None, available: int, images: int) -> Finding:
 
 
 def ray_folder(found: Path | None, trouble: str) -> Finding:
-    """Where Ray will make its sockets, or why it cannot."""
+    """Finding on the folder in which Ray makes its sockets."""
     if found is None:
         return Finding("problem", "Ray's folder", trouble, REMEDY)
     return Finding("ok", "Ray's folder", str(found))
@@ -207,7 +207,7 @@ def disk(free: int, parts: Mapping[str, int], there: int, cache: str) -> Finding
 
 
 def training_time(results: Sequence[SpeedResult], error: str, train: TrainConfig, images: int) -> Finding:
-    """From what the ranks reached side by side for two seconds to a whole training of `images` images."""
+    """Finding on the time of a training of `images` images, from what ranks reached in two seconds."""
     what = "training time"
     if error:
         remedy = "install torch anew, as in the lock; where that does not help, report it"
@@ -238,7 +238,7 @@ def summary(findings: Sequence[Finding]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """As people say it: two figures are all that an estimate deserves."""
+    """A duration as people say it: an estimate deserves two figures."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""What is in the workspace: its files, what of a user's is where stages write, and who is at work in it."""
+"""Findings in the workspace: its files, a user's files where stages write, and who is at work in it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ def _whole(faults: Sequence[Fault]) -> Finding:
 
 
 def _code() -> list[Finding]:
-    """In a checkout: whether its code is what runs."""
+    """Finding of a checkout: whether its code is what runs."""
     if not repair.is_checkout(Path()):
         return []
     if Path.cwd().resolve() == stage_modules.ROOT:

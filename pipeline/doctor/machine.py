@@ -1,4 +1,4 @@
-"""What the doctor measures: this machine, its disks, and the way to the source. Decides nothing."""
+"""Measurements of the doctor: this machine, its disks, its software. Decides nothing."""
 
 import configparser
 import os
@@ -68,7 +68,7 @@ def default_params() -> Path:
 
 
 def command_folder() -> str | None:
-    """Where the `vaepipe` on PATH is, links followed."""
+    """Folder of the `vaepipe` on PATH, links followed."""
     found = shutil.which("vaepipe")
     return str(Path(found).resolve().parent) if found else None
 
@@ -78,7 +78,7 @@ def shared_memory() -> int | None:
 
 
 def gpus_installed() -> int:
-    """By NVIDIA's driver, whatever torch makes of them."""
+    """Number of GPUs that NVIDIA's driver knows, whatever torch makes of them."""
     return len(list(NVIDIA.iterdir())) if NVIDIA.is_dir() else 0
 
 

@@ -1,4 +1,4 @@
-"""What an experiment needs: bytes, worked out from its parameters and the numbers of images."""
+"""Needs of an experiment in bytes, worked out from its parameters and the numbers of images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,17 +36,17 @@ class Experiment:
 
     @property
     def pixels(self) -> int:
-        """Of one channel of an image."""
+        """Pixels of one channel of an image."""
         return self.side**2
 
     def sizes(self, model: ModelConfig) -> Sizes:
-        """Of each component's model; classes are taken to be the ten digits."""
+        """Sizes of each component's model; classes are taken to be the ten digits."""
         channels = len(paths.colours(paths.components(model.channels)[0]))
         return Sizes((channels, self.side, self.side), 10 if model.conditional else 0)
 
     @property
     def training_bytes(self) -> int:
-        """Of all images but the test set's."""
+        """Bytes of all images but the test set's."""
         return (self.images["train"] + self.images.get("extra", 0)) * CHANNELS * self.pixels
 
     @property

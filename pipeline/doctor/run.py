@@ -1,4 +1,4 @@
-"""The visit: measure, decide, show."""
+"""The run of the doctor: measure, decide, show."""
 
 import os
 import platform
@@ -43,7 +43,7 @@ def run(seconds: float = 2.0) -> int:
 
 
 def examine(seconds: float) -> list[Finding]:
-    """All findings about this machine and the working directory, in the order of the screen."""
+    """Examine this machine and the working directory; findings are in the order of the screen."""
     inside = paths.DVC_YAML.exists()
     params, error = _params(inside)
     answers = [] if error else source.look_for(params)

@@ -75,7 +75,7 @@ def _size_of(path: Path) -> int | None:
 
 
 def size(params: Params, answers: Sequence[Answer]) -> needs.Experiment:
-    """How large the experiment is: as the source tells, else as SVHN is."""
+    """Size of the experiment: as the source tells, else as SVHN is."""
     match sources.kind_of(params.data.source, params.data.format):
         case "generated":
             return _size_of_generated(params)
@@ -143,7 +143,7 @@ def _images_in(path: Path) -> int | None:
 
 
 def _files_below(folder: Path) -> int:
-    """How many pictures a folder may hold; 0 for a file."""
+    """Number of pictures that a folder may hold; 0 for a file."""
     return sum(1 for _ in machine.files(folder)) if folder.is_dir() else 0
 
 

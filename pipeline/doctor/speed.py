@@ -1,4 +1,4 @@
-"""How fast the engine steps here, and which GPUs torch sees. Runs in processes of its own:
+"""Speed of the engine on this machine, and the GPUs that torch sees. Runs in processes of its own:
 
     python -m pipeline.doctor.speed JOB    # in JSON
 
@@ -24,7 +24,7 @@ ENDLESS = 100_000
 
 @dataclass(frozen=True)
 class SpeedTest:
-    """What one process measures."""
+    """Settings of a measurement by one process."""
 
     model: ModelConfig
     train: TrainConfig

@@ -22,7 +22,7 @@ def component_metrics(
     linear: PCA,
     seed: int,
 ) -> dict[str, float]:
-    """All metrics of one model: costs, bounds, and a linear model's cost. Nats are an image."""
+    """Metrics of one model: costs, bounds, and a linear model's cost. Nats are an image."""
     chosen = evenly_spaced(len(images_ND), BOUND_IMAGES)
     bounds = bound(model, name, images_ND[chosen], seed, None if labels_N is None else labels_N[chosen])
     values = costs(model, found, images_ND)

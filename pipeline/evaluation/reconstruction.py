@@ -87,6 +87,6 @@ def measure_stack(
 
 
 def merge_metrics(of_components: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Those of RGB images, by components; of one component they are its own."""
+    """Metrics of RGB images by those of their components; of a single component they are its own."""
     values = list(of_components.values())
     return dict(values[0]) if len(values) == 1 else metrics.sum_components(values)

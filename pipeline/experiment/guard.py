@@ -21,7 +21,7 @@ NAMED = 3  # changes that a message names
 
 @dataclass(frozen=True)
 class Reads:
-    """What a command reads, as a stage declares it."""
+    """Inputs of a command, as a stage declares them."""
 
     params: Mapping[Path, Sequence[str]] = field(default_factory=dict)  # keys or sections, by file
     deps: Sequence[Path] = ()
@@ -61,7 +61,7 @@ def command(name: str, reads: Reads) -> Iterator[None]:
 
 
 def trials(*entries: str) -> Reads:
-    """What studies and searches read; entries of studies.yaml, such as studies.latent."""
+    """Inputs of studies and searches; entries are of studies.yaml, such as studies.latent."""
     return Reads(
         {
             paths.PARAMS: ("data.validation", "model", "train"),
@@ -98,7 +98,7 @@ def _refuse(what: str) -> Any:
 
 
 def _declared(name: str) -> Reads:
-    """What dvc.yaml says that a stage reads; all parameters where there is none."""
+    """Inputs of a stage by dvc.yaml; all parameters where there is no dvc.yaml."""
     if not paths.DVC_YAML.exists():
         return Reads({paths.PARAMS: [""]})
     entry = (params.load(paths.DVC_YAML).get("stages") or {}).get(name) or {}

@@ -36,7 +36,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the images come from, and which of them are held out."""
+    """Source of the images, and the share of them that is held out."""
 
     source: str  # a URL or a folder that holds SVHN's files, own pictures, or "synthetic"
     format: Format  # of SVHN: digits cropped by its makers, or photos of full numbers, cropped here
@@ -68,7 +68,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """How many house numbers the synthetic source draws, and from which seed."""
+    """Counts of house numbers that the synthetic source draws, and their seed."""
 
     train: int
     test: int
@@ -83,7 +83,7 @@ class SyntheticConfig:
 
 @dataclass(frozen=True)
 class MergeConfig:
-    """What the report shows."""
+    """Size of the report."""
 
     images: int  # test images shown beside their reconstructions
 

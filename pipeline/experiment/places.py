@@ -69,7 +69,7 @@ def check_folders(folders: Iterable[Path] = FOLDERS) -> None:
 
 
 def others(folder: Path) -> list[Path]:
-    """What is in a folder of FOLDERS, at any depth, and not by a stage's name; sorted."""
+    """Files in a folder of FOLDERS, at any depth, that no stage's file is called like; sorted."""
     if not folder.is_dir():
         return []
     names = FOLDERS[folder]

@@ -28,7 +28,7 @@ class Preset:
 
 
 def _preset(purpose: str, measured: str, model: Mapping[str, Any], train: Mapping[str, Any]) -> Preset:
-    """What a preset has other than the paper's; the seed and the precision are not its business."""
+    """Make a preset of what it has other than the paper's; seed and precision are not its business."""
     paper: dict[str, Any] = {
         name: list(v) if isinstance(v, tuple) else v for name, v in asdict(PAPER_MODEL).items()
     }

@@ -1,4 +1,4 @@
-"""What is wrong with a workspace, and mending it: `vaepipe init DIR` where there is one already."""
+"""Repair of a workspace: `vaepipe init DIR` where there is one already."""
 
 import configparser
 import itertools
@@ -36,7 +36,7 @@ def mend(folder: Path) -> list[str]:
 
 
 def faults(folder: Path) -> Iterator[Fault]:
-    """What is wrong, found as it is asked for: nothing is changed unless `mend` is called."""
+    """Yield what is wrong, found as it is asked for: nothing is changed unless `mend` is called."""
     aside = _Aside(folder)
     if not is_checkout(folder):
         for name in PACKAGES:
@@ -78,7 +78,7 @@ def _settings(folder: Path) -> Iterator[Fault]:
 
 
 class _Aside:
-    """Where this mending puts what it takes away."""
+    """Folder for what this repair takes away."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

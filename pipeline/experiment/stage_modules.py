@@ -1,4 +1,4 @@
-"""Which modules each stage runs, and what is in them: `modules/<stage>.json`, which stages name as deps.
+"""Modules that each stage runs, and their checksums: `modules/<stage>.json`, which stages name as deps.
 
 The code is installed, and no part of a workspace: so that DVC sees when it has changed, `vaepipe prepare`,
 which `dvc repro` runs first and always, writes its checksums down. What imports what is read from the source.
@@ -36,7 +36,7 @@ PAGES = {
 
 @cache
 def installed() -> dict[str, Path]:
-    """All modules by dotted name; packages too."""
+    """Modules of ours by dotted name, packages too, with their files."""
     found = {}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -47,7 +47,7 @@ def installed() -> dict[str, Path]:
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """All that a module imports, anywhere in it: ours by full name, others by their top name."""
+    """Imports of a module, anywhere in it: ours by full name, others by their top name."""
     found = set()
     for node in ast.walk(ast.parse(installed()[module].read_bytes())):
         if isinstance(node, ast.Import):
@@ -95,7 +95,7 @@ def write() -> None:
 
 
 def written(stage: str) -> dict[str, str]:
-    """What was written of a stage; empty where there is nothing, or nothing whole."""
+    """Checksums that were written for a stage; empty where there are none, or none whole."""
     try:
         found = json.loads(paths.modules(stage).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -29,7 +29,7 @@ class UneditableError(ValueError):
 
 
 class Edit(NamedTuple):
-    """What is put in place of a part of the text."""
+    """A text in place of a part of the file."""
 
     start: int  # in characters
     end: int

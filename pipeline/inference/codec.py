@@ -23,7 +23,7 @@ LONGEST = 200  # bytes of a file's name, before what makes it the only one and .
 
 @dataclass(frozen=True)
 class Encoded:
-    """What came of `encode`."""
+    """Result of `encode`."""
 
     pictures: int
     before: int  # bytes: of the pictures' files, or of an HDF5 file's pixels
@@ -123,7 +123,7 @@ def filenames(names: Iterable[str]) -> list[str]:
 
 
 def _steps(source: Source, labels: np.ndarray | None, model: Autoencoder) -> Steps:
-    """Of 8 bits, for the range of these pictures' latents."""
+    """Steps of 8 bits over the range of these pictures' latents."""
     least, most = np.full(model.latent, np.inf, np.float32), np.full(model.latent, -np.inf, np.float32)
     with bar("find the latents' range", len(source), "images") as advance:
         for _, images, labels_N in source.batches(labels):

@@ -18,7 +18,7 @@ BACKGROUND = 255  # white
 
 
 def columns(count: int, high: int = 1) -> int:
-    """Of a grid of so many groups, each `high` tiles high: a little wider than high, few gaps at the end."""
+    """Columns of a grid of so many groups, each `high` tiles high: a little wider than high, few gaps."""
     least = math.ceil(math.sqrt(count * high))
     return min(range(least, least + least // 3 + 1), key=lambda wide: -count % wide)
 
@@ -29,7 +29,7 @@ def rows(tiles: np.ndarray, columns: int) -> list[np.ndarray]:
 
 
 def scale(columns: int, width: int) -> int:
-    """How often to enlarge tiles of that width."""
+    """Factor by which tiles of that width are enlarged."""
     return max(-(-LEAST // width), min(WIDTH // (columns * width), MOST // width), 1)
 
 
@@ -56,5 +56,5 @@ def write(
 
 
 def _places(count: int, side: int, after: Collection[int]) -> list[int]:
-    """Where tiles begin, and where one more would."""
+    """Offsets of tiles, and of one more."""
     return list(accumulate((side + (WIDE if n in after else GAP) for n in range(count)), initial=WIDE))

@@ -1,4 +1,4 @@
-"""What a person names on the command line: trained models, and pictures to use them on."""
+"""Inputs named on the command line: trained models, and pictures to use them on."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,7 +33,7 @@ class Source:
         return len(self.names)
 
     def batches(self, labels: np.ndarray | None) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
-        """Which pictures, the pictures themselves, and of these labels theirs."""
+        """Yield blocks of pictures: which they are, the pictures, and their labels."""
         start = 0
         for images in self.blocks():
             rows = slice(start, start + len(images))
@@ -226,7 +226,7 @@ def _bytes(path: Path) -> int:
 
 
 def _fitting(loaded: pictures.Loaded, model: Autoencoder) -> pictures.Loaded:
-    """Of models whose images are no squares, only pictures of their very size fit."""
+    """Refuse a picture of another size, for models whose images are no squares."""
     if loaded.image is None or loaded.image.shape == model.image_shape:
         return loaded
     wrong = f"{_size(loaded.image.shape)} pixels; the models are of {_size(model.image_shape)}"

@@ -47,7 +47,7 @@ class Steps:
 
     @classmethod
     def between(cls, least_K: np.ndarray, most_K: np.ndarray) -> "Steps":
-        """Those of latents in that range, float32."""
+        """Steps for latents in a range, float32."""
         return cls(((most_K.astype(np.float64) - least_K) / 255).astype(np.float32), least_K)
 
 
@@ -68,7 +68,7 @@ def restore(stored_NK: np.ndarray, steps: Steps | None) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Contents:
-    """All of a latent file but its latents."""
+    """Contents of a latent file besides its latents."""
 
     models: str  # the fingerprint of the models
     image: tuple[int, ...]  # (3, H, W)

@@ -1,4 +1,4 @@
-"""Where results go: checked before anything is computed."""
+"""Checks of where results go, made before anything is computed."""
 
 import os
 from collections.abc import Sequence

@@ -52,7 +52,7 @@ def channels(images: np.ndarray) -> np.ndarray:
 
 
 def scale(width: int) -> int:
-    """How often to enlarge images of that width, so that pixels stay sharp: SVHN's crops twice."""
+    """Factor by which images of that width are enlarged, with sharp pixels: SVHN's crops twice."""
     return max(1, -(-LEAST // width))
 
 

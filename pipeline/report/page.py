@@ -33,7 +33,7 @@ class Units:
 
 @dataclass(frozen=True)
 class Conditional:
-    """What a model draws when it is told a label."""
+    """Pictures that a model draws when it is told a label."""
 
     classes: list[str]  # (G,) names
     samples: np.ndarray  # (G, n, 3, H, W) uint8: n draws from the prior with each label
@@ -42,7 +42,7 @@ class Conditional:
 
 @dataclass(frozen=True)
 class Content:
-    """All that the page is made from."""
+    """Content of the page."""
 
     params: Params
     metrics: dict[str, dict[str, float]]  # by component and rgb; as in metrics/test.json

@@ -1,4 +1,4 @@
-"""What the figures mean, in sentences that follow from them."""
+"""Sentences of the report, which follow from its figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def number(value: float, form: str) -> str:
 
 
 def about(model: ModelConfig, noun: str) -> str:
-    """What was fitted, as the beginning of a sentence."""
+    """Model that was fitted, as the beginning of a sentence."""
     network = {"mlp": "fully connected", "conv": "convolutional"}[model.architecture]
     kind = f"{network}, {_count(model.latent, 'latent unit')}"
     pixels = f"{LIKELIHOODS[model.likelihood]} pixels"
@@ -91,7 +91,7 @@ def facts(params: Params, metrics: Metrics, noun: str) -> list[Fact]:
 
 
 def sentences(params: Params, metrics: Metrics, values: int) -> list[Sentence]:
-    """What the figures mean. values: numbers in an RGB image."""
+    """Write what the figures mean. values: numbers in an RGB image."""
     written = (
         Sentence("Latent space", units(params, metrics)),
         Sentence("Pictures", pictures(params, metrics, values)),
@@ -101,7 +101,7 @@ def sentences(params: Params, metrics: Metrics, values: int) -> list[Sentence]:
 
 
 def units(params: Params, metrics: Metrics) -> str:
-    """How many latent units are used, and so whether the latent space is; "" where it is not known."""
+    """Sentence on how many latent units are used, and so whether the latent space is; "" where unknown."""
     used = _used(params, metrics)
     if not used:
         return ""
@@ -220,7 +220,7 @@ def verdict(rgb: Mapping[str, float], noun: str) -> Verdict | None:
 
 
 def noun(classes: Sequence[str]) -> str:
-    """What a label is called."""
+    """Word for a label: digit or class."""
     return "digit" if classes and all(len(name) == 1 and name.isdecimal() for name in classes) else "class"
 
 

@@ -70,7 +70,7 @@ def table(found: Sequence[RunInfo], current: Params) -> Table:
 
 
 def removable(found: Sequence[RunInfo]) -> list[RunInfo]:
-    """Those that no model in the workspace came from."""
+    """Runs that no model in the workspace came from."""
     return [run for run in found if not run.made_models]
 
 
@@ -103,7 +103,7 @@ def _read(folder: RunFolder, models: set[str]) -> RunInfo:
 
 
 def _flat(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """By path; tuples as the lists that JSON makes of them."""
+    """Parameters by path; tuples are the lists that JSON makes of them."""
     return {
         f"{name}.{key}": list(value) if isinstance(value, tuple) else value
         for name, section in sections.items()

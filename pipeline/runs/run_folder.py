@@ -61,7 +61,7 @@ class RunFolder:
         return sum(info.size or 0 for info in self._list(self.root, recursive=True))
 
     def about(self) -> dict[str, Any]:
-        """What `describe` left; empty if nothing did."""
+        """Description that `describe` wrote; empty if there is none."""
         try:
             with self.files.open_input_stream(f"{self.root}/{ABOUT}") as stream:
                 return dict(json.loads(stream.read()))
@@ -183,7 +183,7 @@ def names(storage: str) -> list[str]:
 
 
 def _unreadable(storage: str, error: OSError, place: str) -> PipelineError:
-    """Such as keys that are wrong, or a bucket of somebody else's; or permissions on a local disk."""
+    """Error of a storage: keys that are wrong, somebody else's bucket, permissions on a local disk."""
     if isinstance(error, PermissionError) and "://" not in storage:
         return PipelineError(f"{place}: cannot be read: Permission denied")
     return PipelineError(f"--storage {storage}: cannot be used: {one_line(error)}")

@@ -1,4 +1,4 @@
-"""What a search has tried: a line each, appended as it happens, so that nothing is lost however it ends."""
+"""Journal of a search: a line a trial, appended as it happens, so that nothing is lost however it ends."""
 
 import json
 import os
@@ -85,5 +85,5 @@ def _entry(tried: SearchTrial) -> Mapping[str, Any]:
 
 
 def name(setting: Setting) -> str:
-    """The same for equal settings."""
+    """Name of a setting, the same for equal ones."""
     return json.dumps(dict(setting), sort_keys=True)

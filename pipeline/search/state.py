@@ -1,4 +1,4 @@
-"""A search, and what is known of it."""
+"""State of a search: what was tried, what came of it, and what is left to try."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ class SearchState:
             self.data.check(spec.parameters(self.defaults, setting, self.where), self.where)
 
     def _key(self) -> str:
-        """Of all that shapes what is suggested, and what comes of it; not of how many trials there are."""
+        """Hash of all that decides what is suggested and what comes of it; not of the number of trials."""
         fixed = identity.result_params(self.base.model, self.base.train)
         sections = dict(zip(SECTIONS, fixed, strict=True))
         for path in self.search.space:
@@ -81,13 +81,13 @@ class SearchState:
         return self.search.trials - sum(each.state != "started" for each in self.tried())
 
     def points(self) -> list[Setting]:
-        """What Optuna is given before its own suggestions: what was tried, in order; first, the defaults."""
+        """Settings that Optuna is given before its own: those tried, in order; first, the defaults."""
         before = [each.setting for each in self.tried()]
         allowed = all(inside(value, self.search.space[path]) for path, value in self.default.items())
         return before or ([self.default] if allowed else [])
 
     def known_reports(self) -> dict[str, list[TrialReport]]:
-        """By fit, the reports of trials that have ended; and of all that have a result, also from studies."""
+        """Reports of trials that have ended, by fit; and of all that have a result, also from studies."""
         epochs = self.base.train.epochs
         told = {}
         for path in results.of_epochs(epochs):
@@ -102,7 +102,7 @@ class SearchState:
         return told
 
     def candidates(self) -> list[Candidate]:
-        """Those that reached the last epoch, the best first."""
+        """Trials that reached the last epoch, the best first."""
         found = []
         for each in self.tried():
             result = results.find(self.trial(each.setting))

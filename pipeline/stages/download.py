@@ -21,7 +21,7 @@ SOURCES = "a URL, a folder that holds pictures or SVHN's files, an .npz file, or
 
 @dataclass(frozen=True)
 class DownloadConfig:
-    """Which images, and of a user's own what is made of them (see `params.DataConfig`)."""
+    """Images to get, and what is made of a user's own (see `params.DataConfig`)."""
 
     source: str
     format: Format = "cropped"

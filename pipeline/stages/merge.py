@@ -48,7 +48,7 @@ class Component:
         return reconstruct(self.model, self.images_ND[None, rows], labels)[0]
 
     def rebuilt_by_pca(self, rows: slice) -> Tensor:
-        """The same images by as many principal components as the model has latent units."""
+        """Some images by as many principal components as the model has latent units, brightness (B, D)."""
         return self.linear.reconstruct(self.images_ND[rows])
 
 
@@ -160,7 +160,7 @@ def _condition_labels(test: Images, sizes: Sizes) -> np.ndarray:
 
 
 def _names(chosen: Images) -> list[str]:
-    """What some images' labels are called; nothing where there are none."""
+    """Names of some images' labels; nothing where there are none."""
     if chosen.labels is None:
         return []
     return [chosen.classes[label] if chosen.classes else str(label) for label in chosen.labels]

@@ -71,7 +71,7 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, compute: Comp
 
 
 def _floors(splits: dict[str, Images], model: ModelConfig) -> dict[tuple[str, str], float]:
-    """By component and split, nats an image; none where the likelihood is a density, which has no floor."""
+    """Entropy floors by component and split, nats an image; none for a density, which has no floor."""
     if LIKELIHOODS[model.likelihood].density:
         return {}
     return {
@@ -172,7 +172,7 @@ def _environment() -> Iterator[None]:
 def _write(
     states: Sequence[TrainingState], splits: Sequence[str], floors: dict[tuple[str, str], float]
 ) -> None:
-    """All outs of the stage, from the final states alone: the same however often the run was resumed."""
+    """Write the stage's outs, from the final states alone: the same however often the run was resumed."""
     places.check_folders([paths.MODELS])  # once more, after hours perhaps
     with files.atomic_directory(paths.MODELS) as folder:
         for state in states:

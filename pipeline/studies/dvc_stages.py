@@ -65,7 +65,7 @@ def _stages(path: Path) -> list[str]:
 
 
 def _write(names: Iterable[str], found: StudiesFile) -> None:
-    """Of these studies, those that studies.yaml declares, in its order; no file where there is none."""
+    """Write stages of those studies that studies.yaml declares, in its order; no file where none is."""
     stages = {name: stage(name, found.noise.name) for name in found.studies if name in set(names)}
     if not stages:
         FILE.unlink(missing_ok=True)

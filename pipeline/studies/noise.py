@@ -1,4 +1,4 @@
-"""What chance alone does, and whether a difference is larger.
+"""Noise of seeds: what chance alone does, and whether a difference is larger.
 
 From n seeds of the defaults, with mean m and standard deviation s: another seed would fall into
 m ± t s √(1 + 1/n) in 95 of 100 cases, and two single runs differ by less than t s √2 (Student's t with n - 1
@@ -64,5 +64,5 @@ def _range(runs: int, degrees: int) -> float:
 
 
 def noise(values: Sequence[float]) -> Noise:
-    """Of one measure's values, one a seed, two or more."""
+    """Noise of a metric, from its values for two or more seeds."""
     return Noise(len(values), statistics.fmean(values), statistics.stdev(values))

@@ -171,7 +171,7 @@ class StudyRecorder:
 
 
 def _label(trials: Sequence[Trial]) -> str:
-    """Of a training: the first of its trials, and those that differ from it in epochs alone."""
+    """Label of a training: the first of its trials, and those that differ from it in epochs alone."""
     first = trials[0]
     same = [each for each in trials if set(each.setting) == set(first.setting)]
     return " and ".join(dict.fromkeys(each.label for each in same))

@@ -41,7 +41,7 @@ class Outcome:
     failed: Mapping[str, str]  # by setting: why
 
     def measures(self) -> list[Metric]:
-        """Those that all trials have; first, what the study is judged by: one that the seeds have too."""
+        """Metrics that all trials have; first, the one that decides, which the seeds have too."""
         found = [result for _, result in self.trials]
         common = [m for m in COMPARED if all(_has(result, m) for result in found)]
         return sorted(common, key=lambda m: self.noise(m) is None)
@@ -53,7 +53,7 @@ class Outcome:
         return noise([value(result, measure) for result in self.seeds])
 
     def splits(self) -> list[str]:
-        """Those that were measured."""
+        """Splits that were measured."""
         return [split for split in SPLITS if split in self.trials[0][1].snapshot.found[paths.JOINT]]
 
 
@@ -144,12 +144,12 @@ def _against(outcome: Outcome, result: TrialResult) -> str:
 
 
 def _channel_cost(result: TrialResult, split: str) -> float:
-    """Of one channel, as the paper has it: the mean over the three."""
+    """Cost of one channel, as the paper has it: the mean over the three."""
     return files.round_significant(result.snapshot.found[paths.JOINT][split]["cost"] / len(paths.COLOURS))
 
 
 def verdict(outcome: Outcome) -> list[str]:
-    """What the numbers say, in sentences."""
+    """Write what the numbers say, in sentences."""
     said = []
     for measure in outcome.measures():
         band = outcome.noise(measure)

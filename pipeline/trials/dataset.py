@@ -103,7 +103,7 @@ class TrialData:
 
     @contextmanager
     def shared(self, channels: set[str], compute: TrialCompute, device: str) -> Iterator[Shared]:
-        """All of it in Ray's object store, and a mark in the storage that trials on other nodes look for.
+        """Put all of it into Ray's object store, and into the storage a mark that trials look for.
 
         Raises:
             PipelineError: the storage cannot be written.

@@ -1,4 +1,4 @@
-"""What trials found, on disk: a file each, kept apart from any study, so that no trial runs twice.
+"""Results of trials on disk: a file each, kept apart from any study, so that no trial runs twice.
 
 .vaepipe/trials/<key>-000050.safetensors     one snapshot of one training
 """
@@ -24,7 +24,7 @@ class TrialResult:
     machine: str  # such as "1 CPU thread"
 
     def reports(self) -> list[TrialReport]:
-        """What the trial told after each epoch."""
+        """Reports of the trial, one an epoch."""
         costs: dict[int, dict[str, float]] = {}
         for record in self.snapshot.history:
             of_epoch = costs.setdefault(record.epoch, {})
@@ -44,7 +44,7 @@ def of_epochs(epochs: int) -> list[Path]:
 
 
 def fit(path: Path) -> str:
-    """Whose result a file is."""
+    """Key of the training that a file is a result of."""
     return path.name.partition("-")[0]
 
 

@@ -61,14 +61,14 @@ class Search:
 
 @dataclass(frozen=True)
 class StudiesFile:
-    """All of studies.yaml."""
+    """Contents of studies.yaml."""
 
     studies: Mapping[str, Study]
     searches: Mapping[str, Search]
     noise: Study  # the study of seeds, whose spread the others are held against
 
     def names(self) -> list[str]:
-        """Of all studies and searches, in their order."""
+        """Names of all studies and searches, in their order."""
         return [*self.studies, *self.searches]
 
     def study(self, name: str) -> Study:

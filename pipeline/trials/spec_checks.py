@@ -1,4 +1,4 @@
-"""What is read from YAML, checked: errors are one line that names the place."""
+"""Checks of what is read from YAML: errors are one line that names the place."""
 
 import re
 from collections.abc import Iterator

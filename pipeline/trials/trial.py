@@ -39,7 +39,7 @@ class SplitTensors:
 
 @dataclass(frozen=True)
 class TrialTensors:
-    """What a trial trains on and is measured on."""
+    """Images of a trial: those it trains on, and those it is measured on."""
 
     components: tuple[str, ...]
     sizes: Sizes

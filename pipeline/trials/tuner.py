@@ -31,7 +31,7 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class TrialCompute(Compute):
-    """Where trials run. On CPUs there are `workers` of them at once; None: as many as there are cores for."""
+    """Machines for trials. On CPUs `workers` of them run at once; None: as many as there are cores for."""
 
     per_gpu: int = 2  # trials that share a GPU
     threads: int = 1  # CPU threads of a trial
@@ -47,7 +47,7 @@ class TrialCompute(Compute):
 
 @dataclass(frozen=True)
 class TrialRequest:
-    """What is asked of Ray."""
+    """Request to Ray for trials."""
 
     cpus: float  # a trial's; with a GPU less than its threads where there are few
     gpus: float  # a trial's share
@@ -94,7 +94,7 @@ def request_trials(offer: ClusterResources, compute: TrialCompute) -> TrialReque
 
 
 class TrialCallback(Protocol):
-    """Who is told of trials, by Tune's names of them, in the order in which things happen.
+    """Receiver of what trials do, by Tune's names of them, in the order in which it happens.
 
     Called from a thread of Tune's; what it raises ends all trials. A process may die before `started`.
     """
@@ -107,7 +107,7 @@ class TrialCallback(Protocol):
         """Its process failed."""
 
     def diverged(self, name: str, reason: str) -> None:
-        """It failed by itself, and would again."""
+        """A trial failed by itself, and would again."""
 
     def failed(self, name: str, config: Mapping[str, Any], reason: str) -> None:
         """Its process failed once too often."""

@@ -1,4 +1,4 @@
-"""What a person sees of trials that run: one table on a terminal, lines elsewhere."""
+"""Display of trials that run: one table on a terminal, lines elsewhere."""
 
 import threading
 import time

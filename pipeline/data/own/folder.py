@@ -87,7 +87,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _hidden(name: str) -> bool:
-    """What systems leave in folders: .DS_Store, .git, __MACOSX, and ._cat.png beside cat.png."""
+    """Whether a system left it in a folder: .DS_Store, .git, __MACOSX, and ._cat.png beside cat.png."""
     return name.startswith((".", "__"))
 
 

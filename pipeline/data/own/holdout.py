@@ -1,4 +1,4 @@
-"""Which of a user's own images are the test split, and in which order the rest come."""
+"""The test split of a user's own images, and the order of the rest."""
 
 import numpy as np
 
@@ -17,5 +17,5 @@ def interleave_classes(labels: np.ndarray) -> np.ndarray:
 
 
 def held_out_count(images: int, share: float) -> int:
-    """How many images, the last ones, are that share: at least one, and never all. `images` is 2 or more."""
+    """Number of images, the last ones, in that share: at least one, never all. `images` is 2 or more."""
     return min(max(round(images * share), 1), images - 1)

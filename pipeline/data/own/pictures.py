@@ -35,7 +35,7 @@ class Unusable(Exception):
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came of one file: an image, or else what is wrong with it."""
+    """One file, read: an image, or else what is wrong with it."""
 
     image: np.ndarray | None  # (3, H, W) uint8
     wrong: str = ""
@@ -45,7 +45,7 @@ class Loaded:
 
 @dataclass
 class Findings:
-    """What is wrong in the files so far: all of them are read before any is complained of."""
+    """Faults of the files so far: all are read before any is complained of."""
 
     read: int = 0
     wrong: list[str] = field(default_factory=list)

@@ -66,7 +66,7 @@ def members(
 
 
 class _Refused(Exception):
-    """What an archive does that SVHN's do not."""
+    """An archive does something that SVHN's do not."""
 
 
 class _Bounded(tarfile.TarInfo):

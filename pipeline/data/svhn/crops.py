@@ -30,7 +30,7 @@ class Area:
 
     @property
     def side(self) -> float:
-        """Of a square."""
+        """Side of a square area."""
         return self.right - self.left
 
 
@@ -45,7 +45,7 @@ def window(box: Box, margin: float) -> Area:
 
 
 def visible_area(box: Box, others: Sequence[Box]) -> Area:
-    """What is a digit's own: to half the gap to each neighbour, but never less than its box."""
+    """Area that is a digit's own: to half the gap to each neighbour, but never less than its box."""
     left, top, right, bottom = -inf, -inf, inf, inf
     for other in others:
         across = max(other.left - box.right, box.left - other.right)  # gaps; less than 0 where boxes meet

@@ -24,7 +24,7 @@ DOUBLE = np.dtype("f8")
 
 @dataclass(frozen=True)
 class Box:
-    """Where a digit is in its photo, in pixels from its upper left corner; it may leave the photo."""
+    """A digit's place in its photo, in pixels from the upper left corner; it may leave the photo."""
 
     left: float
     top: float
@@ -53,7 +53,7 @@ class Struct:
             raise _Wrong(f"has {len(self._names):,} names, but {len(self._boxes):,} sets of boxes")
 
     def __len__(self) -> int:
-        """How many photos."""
+        """Number of photos."""
         return len(self._names)
 
     def __iter__(self) -> Iterator[tuple[str, list[Box]]]:
@@ -111,7 +111,7 @@ def opened(content: bytes, where: str) -> Iterator[Struct]:
 
 
 class _Wrong(Exception):
-    """What is not as in SVHN's file."""
+    """Something is not as in SVHN's file."""
 
 
 def _child(group: h5py.Group, name: str, kind: type, where: str = "the file") -> Any:
@@ -131,7 +131,7 @@ def _references(dataset: h5py.Dataset, most: int, where: str) -> list[h5py.Refer
 
 
 def _small(dataset: Any, most: int, where: str) -> np.ndarray:
-    """What a dataset holds, if it is at most so much and its own: HDF5 can point to other files' bytes."""
+    """Values of a dataset, if they are few enough and its own: HDF5 can point to other files' bytes."""
     kind = dataset.dtype if isinstance(dataset, h5py.Dataset) else np.dtype("S")
     if kind.kind not in "fui" and h5py.check_ref_dtype(kind) is not h5py.Reference:
         raise _Wrong(f"{where}: no numbers")

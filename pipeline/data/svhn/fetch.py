@@ -47,7 +47,7 @@ CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class _Fault(Exception):
-    """Why an attempt failed, in plain words; `passing` where another one may do better."""
+    """Failure of an attempt, in plain words; `passing` where another one may do better."""
 
     def __init__(self, cause: str, *, passing: bool) -> None:
         super().__init__(cause)
@@ -179,7 +179,7 @@ def _ask(url: str, start: int) -> requests.Response:
 
 
 def _place(response: requests.Response) -> tuple[int | None, int | None]:
-    """Which byte of the file a body starts with, and the file's size; None where the server does not say."""
+    """Byte of the file that a body starts with, and the file's size; None where the server does not say."""
     if response.status_code == 200:
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if length.isdecimal() else None
@@ -204,7 +204,7 @@ def _blocks(response: requests.Response, count: int) -> Iterator[bytes]:
 
 
 def _explained(error: Exception, url: str) -> _Fault:
-    """What a transport raised, in plain words."""
+    """An exception of the transport, in plain words."""
     causes: list[BaseException] = [error]
     while cause := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(cause)
@@ -219,7 +219,7 @@ def _explained(error: Exception, url: str) -> _Fault:
 
 
 def _difference(path: Path, known: OfficialFile) -> str:
-    """How a file differs from what is known of it; empty where it does not."""
+    """Difference of a file from what is known of it; empty where there is none."""
     if (length := _length(path)) != known.size:
         return f"{length:,} bytes arrived, {known.size:,} expected"
     return "" if (found := files.md5(path)) == known.md5 else f"MD5 {found}, expected {known.md5}"

@@ -31,7 +31,7 @@ NAMED = 5  # that a message names
 
 @dataclass(frozen=True)
 class CropConfig:
-    """How digits are cropped (see `crops`)."""
+    """Settings by which digits are cropped (see `crops`)."""
 
     size: int | None  # pixels a side of an image; None goes with other data
     margin: float  # of the box's longer side, on each side of it
@@ -105,7 +105,7 @@ def write(file: store.Writer, split: str, path: Path, cut: CropConfig) -> None:
 
 
 def _boxes(path: Path, split: str) -> dict[str, list[Box]]:
-    """By photo, as the archive has them."""
+    """Boxes of digits by photo, in the archive's order."""
     with bar(f"look for boxes in {path.name}", path.stat().st_size, "bytes") as advance:
         found = next(archive.members(path, split, archive.BOXES.__eq__, advance), None)
     if found is None:
@@ -147,7 +147,7 @@ def _digits(
 
 
 def _unusable(box: Box) -> str:
-    """Why a box gives no image; empty if it does."""
+    """Reason why a box gives no image; empty if it does."""
     if not all(map(isfinite, (box.left, box.top, box.width, box.height))):
         return "a box that is nowhere"
     if max(abs(box.left), abs(box.top)) > FARTHEST:
@@ -167,7 +167,7 @@ def _cropped(
     size: int,
     advance: archive.Advance,
 ) -> Iterator[tuple[str, list[np.ndarray | str]]]:
-    """Of each photo that has digits, once: its crops (3, size, size), or why there is none."""
+    """Yield each photo that has digits, once: its crops (3, size, size), or why there is none."""
     waiting: deque[tuple[str, Future[list[np.ndarray | str]]]] = deque()
     unmet = set(places)
     with ThreadPoolExecutor(min(THREADS, machine_limits.cores()), "crop") as pool:
@@ -220,7 +220,7 @@ def _report(path: Path, split: str, left_out: LeftOut, total: int) -> None:
 def _note(
     images: int, photos: int, cut: CropConfig, before: list[float], after: list[float], left_out: LeftOut
 ) -> str:
-    """What the report says of these crops."""
+    """Sentence of the report on these crops."""
     without = f", {left_out.digits:,} left out" if left_out.digits else ""
     return (
         f"{images:,} digits of {photos:,} photos{without}; margin {cut.margin:g}, neighbours "

@@ -15,7 +15,7 @@ BLOCK = 1 << 20  # bytes between two steps of the progress bar
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """What is known of one of the files at http://ufldl.stanford.edu/housenumbers."""
+    """Size, checksum and number of images of a file at http://ufldl.stanford.edu/housenumbers."""
 
     size: int  # bytes
     md5: str
@@ -37,7 +37,7 @@ Advance = Callable[[int], None]  # called with the number of bytes that are ther
 
 
 def files_of(format: Format) -> tuple[Callable[[str], Path], dict[str, OfficialFile]]:
-    """Where a split's file of a format is in a workspace, and what is known of the official ones."""
+    """Path of a split's file of a format in a workspace, and the official files of that format."""
     return (paths.archive, FULL) if format == "full" else (paths.raw, OFFICIAL)
 
 

@@ -42,7 +42,7 @@ class Number(NamedTuple):
 
 
 class Pose(NamedTuple):
-    """How a number lies in its scene."""
+    """Position of a number in its scene."""
 
     u: np.ndarray  # (BLOCK, 40, 40) each pixel's place along the number in digit heights
     v: np.ndarray  # (BLOCK, 40, 40) its place across, downwards, -0.5 to 0.5 in the digits
@@ -132,7 +132,7 @@ def choose_pose(rng: np.random.Generator, corner: np.ndarray) -> Pose:
 
 
 def stroke_depth(rng: np.random.Generator, number: Number, pose: Pose) -> np.ndarray:
-    """How many pixels inside the nearest stroke's edge each pixel lies (BLOCK, 40, 40), negative outside."""
+    """Depth of each pixel inside the nearest stroke's edge, in pixels (BLOCK, 40, 40), negative outside."""
     atlas = glyph_atlas()
     depth = np.full_like(pose.u, -1)
     for slot in range(4):
@@ -147,7 +147,7 @@ def stroke_depth(rng: np.random.Generator, number: Number, pose: Pose) -> np.nda
 
 
 def background(rng: np.random.Generator, number: Number, pose: Pose) -> np.ndarray:
-    """What bears the number: a blotchy plate, in some with joints or a frame, and a wall beyond its edges.
+    """Draw what bears the number: a blotchy plate, some with joints or a frame, and a wall beyond its edges.
 
     A scene (BLOCK, 3, 40, 40) float32 holds luminance, 0 for the plate and 1 or -1 for the ink, and chroma:
     Cb, and by how much Cr differs from what usually goes with that Cb.
