@@ -29,13 +29,13 @@ def alive() -> list[Node]:
     ray.init("auto", logging_level="CRITICAL", log_to_driver=False, configure_logging=True)
     return [
         Node(
-            each["NodeManagerAddress"],
-            each["Resources"].get("CPU", 0.0),
-            each["Resources"].get("GPU", 0.0),
-            "node:__internal_head__" in each["Resources"],
+            node["NodeManagerAddress"],
+            node["Resources"].get("CPU", 0.0),
+            node["Resources"].get("GPU", 0.0),
+            "node:__internal_head__" in node["Resources"],
         )
-        for each in ray.nodes()
-        if each["Alive"]
+        for node in ray.nodes()
+        if node["Alive"]
     ]
 
 

@@ -57,7 +57,7 @@ def _kill_all() -> None:
 
 
 def _alive() -> list[psutil.Process]:
-    return [each for each in psutil.Process().children(recursive=True) if not has_ended(each)]
+    return [child for child in psutil.Process().children(recursive=True) if not has_ended(child)]
 
 
 def kill(process: psutil.Process) -> None:

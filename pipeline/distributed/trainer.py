@@ -89,7 +89,11 @@ class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
 
     def _create_default_callbacks(self) -> list[Any]:
         unused = self.UNUSED if self.joined else self.UNUSED_ALONE
-        return [each for each in super()._create_default_callbacks() if type(each).__name__ not in unused]
+        return [
+            callback
+            for callback in super()._create_default_callbacks()
+            if type(callback).__name__ not in unused
+        ]
 
     def _initialize_and_run_controller(self, **settings: Any) -> Any:
         settings["scaling_policy"] = WaitThenShrinkPolicy(self.scaling_config, self.components)

@@ -152,7 +152,7 @@ def files(path: Path) -> Iterator[Path]:
     yield from islice(below, MOST_FILES)
 
 
-def measure(job: SpeedTest, ranks: int) -> tuple[list[SpeedResult], str]:
+def measure(test: SpeedTest, ranks: int) -> tuple[list[SpeedResult], str]:
     """The engine in so many processes side by side; or why it does not run."""
     environment = os.environ | {
         # The package that runs here, wherever Python would look first.
@@ -161,7 +161,7 @@ def measure(job: SpeedTest, ranks: int) -> tuple[list[SpeedResult], str]:
     processes: list[subprocess.Popen[str]] = []
     try:
         for rank in range(ranks):
-            part = TypeAdapter(SpeedTest).dump_json(replace(job, first=rank == 0)).decode()
+            part = TypeAdapter(SpeedTest).dump_json(replace(test, first=rank == 0)).decode()
             pipe = subprocess.PIPE
             processes.append(
                 subprocess.Popen([*ENGINE, part], stdout=pipe, stderr=pipe, text=True, env=environment)

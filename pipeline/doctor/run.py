@@ -52,8 +52,8 @@ def examine(seconds: float) -> list[Finding]:
     if not error:  # else the source is just the default one, and no concern of this workspace
         experiment.append(checks.source(params.data.source, answers))
     components, cores = len(paths.components(params.model.channels)), machine_limits.cores()
-    job = SpeedTest(params.model, params.train, size.sizes(params.model), seconds, first=True)
-    results, trouble = machine.measure(job, min(components, cores))
+    test = SpeedTest(params.model, params.train, size.sizes(params.model), seconds, first=True)
+    results, trouble = machine.measure(test, min(components, cores))
     memory = machine_limits.memory()
     return [
         *_software(),

@@ -47,7 +47,7 @@ class SpeedResult:
     gpus: tuple[Gpu, ...]
 
 
-def measure(job: SpeedTest) -> SpeedResult:
+def measure(test: SpeedTest) -> SpeedResult:
     """Fit random pixels for so many seconds, after a first epoch that does not count."""
     import torch
 
@@ -55,36 +55,36 @@ def measure(job: SpeedTest) -> SpeedResult:
     found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     gpus = tuple(Gpu(each.name, each.total_memory) for each in found)
     if not gpus:
-        return SpeedResult("cpu", 1, _rate(job, 1, "cpu"), gpus)
-    components = paths.components(job.model.channels)
+        return SpeedResult("cpu", 1, _rate(test, 1, "cpu"), gpus)
+    components = paths.components(test.model.channels)
     ranks = min(len(components), len(gpus))
     stack = max(len(share.components) for share in placement.plan(components, ranks).assignments)
-    return SpeedResult("cuda", stack, _rate(job, stack, "cuda") if job.first else 0.0, gpus)
+    return SpeedResult("cuda", stack, _rate(test, stack, "cuda") if test.first else 0.0, gpus)
 
 
-def _rate(job: SpeedTest, stack: int, device: Literal["cpu", "cuda"]) -> float:
+def _rate(test: SpeedTest, stack: int, device: Literal["cpu", "cuda"]) -> float:
     import torch
 
     from vae.fit import fit
     from vae.stack import initial_state
 
     # Epochs short enough for a clock of two seconds, long enough that an epoch's ends do not count.
-    images = max(job.train.batch_size, 2_000 if device == "cpu" else 20_000)
-    images -= images % job.train.batch_size
-    pixels = torch.randint(0, 256, (stack, images, job.sizes.pixels), dtype=torch.uint8)
-    labels = torch.randint(0, job.sizes.classes, (images,)) if job.sizes.classes else None
-    states = [initial_state(str(c), pixels[c], job.sizes, job.model, seed=0) for c in range(stack)]
+    images = max(test.train.batch_size, 2_000 if device == "cpu" else 20_000)
+    images -= images % test.train.batch_size
+    pixels = torch.randint(0, 256, (stack, images, test.sizes.pixels), dtype=torch.uint8)
+    labels = torch.randint(0, test.sizes.classes, (images,)) if test.sizes.classes else None
+    states = [initial_state(str(c), pixels[c], test.sizes, test.model, seed=0) for c in range(stack)]
     # A usual step size: with a large one, noise diverges where house numbers would not.
-    config = dataclasses.replace(job.train, epochs=ENDLESS, learning_rate=0.001)
+    config = dataclasses.replace(test.train, epochs=ENDLESS, learning_rate=0.001)
     started = time.perf_counter()
     epochs = fit(pixels, states, config, labels_N=labels, device=device)
     next(epochs)
     warm = time.perf_counter()
-    if warm - started >= job.seconds:
+    if warm - started >= test.seconds:
         # A large model: its first epoch is measurement enough.
         return images / (warm - started)
     counted = 0
-    while (seconds := time.perf_counter() - warm) < job.seconds:
+    while (seconds := time.perf_counter() - warm) < test.seconds:
         next(epochs)
         counted += 1
     return counted * images / seconds

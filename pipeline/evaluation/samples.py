@@ -28,5 +28,5 @@ def conditional_metrics(
 def _deviation(pictures: Tensor, labels: Tensor) -> float:
     """Standard deviation of a pixel around its label's mean picture, over all pixels and labels."""
     of_labels = [pictures[labels == label] for label in labels.unique()]
-    variances = [each.var(0).mean() for each in of_labels if len(each) > 1]
+    variances = [images.var(0).mean() for images in of_labels if len(images) > 1]
     return float(torch.stack(variances).mean().sqrt()) if variances else 0.0

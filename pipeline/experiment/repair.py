@@ -85,7 +85,7 @@ class _Aside:
 
     def move(self, path: Path) -> None:
         numbers = (self.folder / REPLACED / str(n) for n in itertools.count(1))
-        place = next(each for each in numbers if not (each / path.name).exists())
+        place = next(folder for folder in numbers if not (folder / path.name).exists())
         place.mkdir(parents=True, exist_ok=True)
         shutil.move(path, place / path.name)
 

@@ -144,8 +144,8 @@ class Suggested:
 def _trainable(config: Mapping[str, Any], suggested: Suggested, shared: Shared) -> None:
     setting = decoded(config)
     trials = planning.plan(suggested.defaults, [setting], suggested.digest, suggested.where)
-    [job] = planning.fits(trials)
-    worker.run_trial(job, shared, suggested.known_reports.get(job.key))
+    [fit] = planning.fits(trials)
+    worker.run_trial(fit, shared, suggested.known_reports.get(fit.key))
 
 
 class SearchRecorder:

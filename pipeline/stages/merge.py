@@ -63,12 +63,20 @@ def run(params: Params) -> None:
     test = images.load_test(names)
     components = _components(params, test)
     metrics, units = {}, {}
-    for each in components:
-        [found] = evaluate(each.model, [each.name], each.images_ND[None], seed, each.labels_N)
-        metrics[each.name] = component_metrics(
-            each.name, each.model, found, each.images_ND, each.labels_N, each.linear, seed
+    for component in components:
+        [found] = evaluate(
+            component.model, [component.name], component.images_ND[None], seed, component.labels_N
         )
-        units[each.name] = latent_pictures.units(each.model, found, test.side)
+        metrics[component.name] = component_metrics(
+            component.name,
+            component.model,
+            found,
+            component.images_ND,
+            component.labels_N,
+            component.linear,
+            seed,
+        )
+        units[component.name] = latent_pictures.units(component.model, found, test.side)
     rgb = merge_metrics(metrics)
     shown = evenly_spaced(len(test), params.merge.images)
     quality, by_pca = _reconstruct(components, test, shown)
@@ -80,7 +88,9 @@ def run(params: Params) -> None:
         metrics[paths.JOINT] |= _classify_samples(only, test, seed)
         conditional = latent_pictures.conditional(only.model, only.name, test.classes, seed)
     else:
-        samples = latent_pictures.samples({each.name: each.model for each in components}, test.side, seed)
+        samples = latent_pictures.samples(
+            {component.name: component.model for component in components}, test.side, seed
+        )
     metrics = {name: _rounded(values) for name, values in metrics.items()}
     with store.read(paths.RECONSTRUCTIONS, dimensions=4) as merged:
         reconstructions = merged[SPLIT].images[shown]
@@ -174,13 +184,16 @@ def _reconstruct(
     Returns the quality of them and of those by PCA with as many numbers an image; and the latter, of the
     images `shown`, (n, 3, H, W) uint8.
     """
-    originals = [each.images_ND for each in components]
+    originals = [component.images_ND for component in components]
     quality, quality_of_pca, pictures = ImageQuality(), ImageQuality(), []
     by_models = rebuild_and_score(
-        originals, test.side, lambda rows: [each.rebuilt(rows) for each in components], quality
+        originals, test.side, lambda rows: [component.rebuilt(rows) for component in components], quality
     )
     by_pca = rebuild_and_score(
-        originals, test.side, lambda rows: [each.rebuilt_by_pca(rows) for each in components], quality_of_pca
+        originals,
+        test.side,
+        lambda rows: [component.rebuilt_by_pca(rows) for component in components],
+        quality_of_pca,
     )
     with (
         store.create(paths.RECONSTRUCTIONS) as file,

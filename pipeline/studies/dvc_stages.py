@@ -41,7 +41,7 @@ def run(names: Sequence[str], found: StudiesFile, **variables: str) -> None:
 def stage(name: str, noise: str) -> dict[str, Any]:
     """A study's stage: what it reads, and what it writes."""
     folder = paths.study(name).as_posix()
-    entries = ["noise", *(f"studies.{each}" for each in dict.fromkeys((name, noise)))]
+    entries = ["noise", *(f"studies.{study}" for study in dict.fromkeys((name, noise)))]
     return {
         "wdir": "..",
         "desc": "Train every setting of a study once, and compare them",

@@ -78,34 +78,34 @@ def train(trials: Sequence[Trial], data: TrialData, compute: TrialCompute, check
     Raises:
         PipelineError: the compute asked for are not there, or Ray was lost; results are kept.
     """
-    missing = [each for each in trials if results.find(each) is None]
-    jobs = planning.fits(missing)
-    for key in {each.fit for each in trials} - {job.key for job in jobs}:
+    missing = [trial for trial in trials if results.find(trial) is None]
+    fits = planning.fits(missing)
+    for key in {trial.fit for trial in trials} - {fit.key for fit in fits}:
         dataset.forget(key, compute)  # where a kill came between a result and this
-    distinct = len({(each.fit, each.epochs) for each in trials})
-    if not jobs:
+    distinct = len({(trial.fit, trial.epochs) for trial in trials})
+    if not fits:
         console.print(f"{distinct} trials, all finished already: nothing to train")
         return Failed({})
     to_run = len({(each.fit, each.epochs) for each in missing})
     already = f", {distinct - to_run} finished already" if distinct > to_run else ""
     with ray_session.connected(compute.address, [check]) as session:
         wanted = tuner.request_trials(ray_session.cluster_resources(session), compute)
-        trainings = f" in {len(jobs)} trainings" if len(jobs) < to_run else ""
+        trainings = f" in {len(fits)} trainings" if len(fits) < to_run else ""
         console.print(
             f"{distinct} trials{already}; {to_run} to run{trainings}, {wanted}, on {data.about}",
             soft_wrap=True,
         )
-        channels = {str(job.model.channels) for job in jobs}
+        channels = {str(fit.model.channels) for fit in fits}
         with (
             data.shared(channels, compute, wanted.device) as shared,
-            TrialsView("trials", min(wanted.at_once, len(jobs)), len(jobs)) as view,
+            TrialsView("trials", min(wanted.at_once, len(fits)), len(fits)) as view,
         ):
-            recorder = StudyRecorder(jobs, missing, compute, view)
+            recorder = StudyRecorder(fits, missing, compute, view)
             try:
                 tuner.run(
                     _trainable,
-                    {"jobs": jobs, "shared": shared},
-                    {"job": tuner.one_trial_each(len(jobs))},
+                    {"fits": fits, "shared": shared},
+                    {"fit": tuner.one_trial_each(len(fits))},
                     wanted,
                     recorder,
                     session,
@@ -119,61 +119,61 @@ def train(trials: Sequence[Trial], data: TrialData, compute: TrialCompute, check
     return Failed(recorder.failures, frozenset(recorder.crashed))
 
 
-def _trainable(config: Mapping[str, Any], jobs: Sequence[Fit], shared: Shared) -> None:
-    worker.run_trial(jobs[config["job"]], shared)
+def _trainable(config: Mapping[str, Any], fits: Sequence[Fit], shared: Shared) -> None:
+    worker.run_trial(fits[config["fit"]], shared)
 
 
 class StudyRecorder:
     """Writes results down as they come, and shows how trials fare. A `TrialCallback`."""
 
     def __init__(
-        self, jobs: Sequence[Fit], trials: Sequence[Trial], compute: TrialCompute, view: TrialsView
+        self, fits: Sequence[Fit], trials: Sequence[Trial], compute: TrialCompute, view: TrialsView
     ) -> None:
-        self.jobs, self.compute, self.view = jobs, compute, view
+        self.fits, self.compute, self.view = fits, compute, view
         self.failures: dict[str, str] = {}
         self.crashed: set[str] = set()  # of those the ones that were not the settings' own
         self.kept = 0
         self.named: dict[str, Fit] = {}
-        for job in jobs:
-            view.add(job.key, _label([each for each in trials if each.fit == job.key]), job.train.epochs)
+        for fit in fits:
+            view.add(fit.key, _label([trial for trial in trials if trial.fit == fit.key]), fit.train.epochs)
 
     def started(self, name: str, config: Mapping[str, Any]) -> None:
-        self.named[name] = self.jobs[config["job"]]
+        self.named[name] = self.fits[config["fit"]]
         self.view.start(self.named[name].key)
 
     def reported(self, name: str, report: TrialReport, machine: str) -> None:
-        job = self.named[name]
-        self.view.report(job.key, report.epoch, dataset.costs_text(report), report.seconds)
+        fit = self.named[name]
+        self.view.report(fit.key, report.epoch, dataset.costs_text(report), report.seconds)
         if report.snapshot:
-            results.save(job.key, TrialResult(report.snapshot, machine))
+            results.save(fit.key, TrialResult(report.snapshot, machine))
             self.kept += 1
 
     def tried_again(self, name: str, config: Mapping[str, Any], reason: str) -> None:
-        self.view.again(self.jobs[config["job"]].key, reason)
+        self.view.again(self.fits[config["fit"]].key, reason)
 
     def diverged(self, name: str, reason: str) -> None:
         self.failures[self.named[name].key] = reason
 
     def failed(self, name: str, config: Mapping[str, Any], reason: str) -> None:
-        key = self.jobs[config["job"]].key
+        key = self.fits[config["fit"]].key
         self.failures[key] = reason
         self.crashed.add(key)
 
     def ended(self, name: str, config: Mapping[str, Any]) -> None:
-        job = self.jobs[config["job"]]
-        if job.key in self.failures:
-            self.view.end(job.key, "failed", f"failed: {self.failures[job.key]}")
+        fit = self.fits[config["fit"]]
+        if fit.key in self.failures:
+            self.view.end(fit.key, "failed", f"failed: {self.failures[fit.key]}")
             return
-        dataset.forget(job.key, self.compute)
-        last = results.load(job.key, job.train.epochs)
+        dataset.forget(fit.key, self.compute)
+        last = results.load(fit.key, fit.train.epochs)
         text = f"finished in {last.snapshot.seconds:,.0f} s" if last else "ended"
-        self.view.end(job.key, "finished", text)
+        self.view.end(fit.key, "finished", text)
 
 
 def _label(trials: Sequence[Trial]) -> str:
     """Label of a training: the first of its trials, and those that differ from it in epochs alone."""
     first = trials[0]
-    same = [each for each in trials if set(each.setting) == set(first.setting)]
+    same = [trial for trial in trials if set(trial.setting) == set(first.setting)]
     return " and ".join(dict.fromkeys(each.label for each in same))
 
 
@@ -181,12 +181,12 @@ def _outcome(
     study: Study, trials: Sequence[Trial], seeds: tuple[TrialResult, ...], failures: Mapping[str, str]
 ) -> Outcome:
     found, failed = [], {}
-    for each in trials:
-        result = results.find(each)
+    for trial in trials:
+        result = results.find(trial)
         if result:
-            found.append((each, result))
+            found.append((trial, result))
         else:
-            failed[each.label] = failures.get(each.fit, "it has no result; run the command again")
+            failed[trial.label] = failures.get(trial.fit, "it has no result; run the command again")
     return Outcome(study, tuple(found), seeds, failed)
 
 

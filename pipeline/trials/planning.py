@@ -59,9 +59,9 @@ def plan(defaults: Defaults, settings: Iterable[Setting], data: bytes, where: st
 def fits(trials: Sequence[Trial]) -> list[Fit]:
     """The trainings that these trials need. Trials that differ in epochs alone are snapshots of one."""
     snapshots: dict[str, set[int]] = {}
-    for each in trials:
-        snapshots.setdefault(each.fit, set()).add(each.epochs)
-    longest = {each.fit: each for each in sorted(trials, key=lambda each: each.epochs)}
+    for trial in trials:
+        snapshots.setdefault(trial.fit, set()).add(trial.epochs)
+    longest = {trial.fit: trial for trial in sorted(trials, key=lambda trial: trial.epochs)}
     return [
         Fit(
             key,

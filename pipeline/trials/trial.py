@@ -70,7 +70,7 @@ class TrialReport:
 
 
 def train_and_measure(
-    job: Fit,
+    plan: Fit,
     data: TrialTensors,
     checkpoints: Checkpoints,
     checkpoint_seconds: float,
@@ -89,14 +89,14 @@ def train_and_measure(
     """
     about = checkpoints.about()
     kept = set(about.get("kept", ())) if session and about.get("session") == session else set()
-    waiting = [epoch for epoch in job.snapshots if epoch not in kept]
+    waiting = [epoch for epoch in plan.snapshots if epoch not in kept]
     done = checkpoints.latest(waiting[0])
     if done:
         states = [checkpoints.load(done, component) for component in data.components]
         seconds = float(about.get("seconds", {}).get(str(done), 0))
     else:
         states = [
-            initial_state(component, data.train.images_CND[c], data.sizes, job.model, job.train.seed)
+            initial_state(component, data.train.images_CND[c], data.sizes, plan.model, plan.train.seed)
             for c, component in enumerate(data.components)
         ]
         seconds = 0.0
@@ -105,33 +105,33 @@ def train_and_measure(
         yield TrialReport(epoch, _costs(records), seconds * epoch / done)
     if done == waiting[0]:
         waiting.pop(0)
-        yield _report(done, states, seconds, data, job.train.seed, device)
+        yield _report(done, states, seconds, data, plan.train.seed, device)
 
     def save(epoch: Epoch, took: float) -> float:
         if waiting:
-            kept = [snapshot for snapshot in job.snapshots if snapshot not in waiting]
+            kept = [snapshot for snapshot in plan.snapshots if snapshot not in waiting]
             _save(checkpoints, epoch, seconds, session=session, kept=kept)
         return took
 
-    epochs = _epochs(job, data, states, device)
-    first, last = done + 1, job.train.epochs
+    epochs = _epochs(plan, data, states, device)
+    first, last = done + 1, plan.train.epochs
     for trained, took in train_with_checkpoints(
         epochs, data.components, first, last, checkpoint_seconds, save
     ):
         seconds += took
         if waiting and trained.number == waiting[0]:
             waiting.pop(0)
-            yield _report(trained.number, trained.states(), seconds, data, job.train.seed, device)
+            yield _report(trained.number, trained.states(), seconds, data, plan.train.seed, device)
         else:
             yield TrialReport(trained.number, _costs(trained.records), seconds)
 
 
-def _epochs(job: Fit, data: TrialTensors, states: Sequence[TrainingState], device: str) -> Iterator[Epoch]:
+def _epochs(plan: Fit, data: TrialTensors, states: Sequence[TrainingState], device: str) -> Iterator[Epoch]:
     held_out = data.validation
     return fit(
         data.train.images_CND,
         states,
-        job.train,
+        plan.train,
         labels_N=data.train.labels_N,
         validation_CND=held_out.images_CND if held_out else None,
         validation_labels_N=held_out.labels_N if held_out else None,

@@ -38,7 +38,7 @@ class Shared:
     device: str
 
 
-def run_trial(job: Fit, shared: Shared, known_reports: Sequence[TrialReport] | None = None) -> None:
+def run_trial(plan: Fit, shared: Shared, known_reports: Sequence[TrialReport] | None = None) -> None:
     """Train and measure a trial, and report every epoch to Tune.
 
     `known_reports` are those of a trial that has ended before: they are repeated, and nothing is trained.
@@ -50,10 +50,10 @@ def run_trial(job: Fit, shared: Shared, known_reports: Sequence[TrialReport] | N
     torch.set_num_threads(shared.threads)
     try:
         RunFolder(shared.storage, shared.session).check_shared(shared.mark, os.uname().nodename)
-        data = _data(job, shared)
-        checkpoints = Checkpoints(shared.storage, job.key, data.components)
+        data = _data(plan, shared)
+        checkpoints = Checkpoints(shared.storage, plan.key, data.components)
         seconds, device, session = shared.checkpoint_seconds, shared.device, shared.session
-        for report in trial.train_and_measure(job, data, checkpoints, seconds, device, session):
+        for report in trial.train_and_measure(plan, data, checkpoints, seconds, device, session):
             _tell(report, shared)
     except (CostNotFinite, OutOfMemory) as error:  # of this trial alone, and again at every try
         tune.report({"diverged": str(error), "epoch": 0, "validation": float("inf")})
@@ -81,9 +81,9 @@ def _machine(shared: Shared) -> str:
     return f"{shared.threads} CPU thread{'s' * (shared.threads > 1)}"
 
 
-def _data(job: Fit, shared: Shared) -> TrialTensors:
-    components = paths.components(job.model.channels)
-    conditional = job.model.conditional
+def _data(plan: Fit, shared: Shared) -> TrialTensors:
+    components = paths.components(plan.model.channels)
+    conditional = plan.model.conditional
 
     def tensors(split: SplitRefs) -> SplitTensors:
         labels_N = split.condition_labels() if conditional else None

@@ -33,7 +33,7 @@ exec setpriv --reuid=4711 --regid=4711 --clear-groups --bounding-set=-all --inh-
 
 def hidden(path: Path) -> str:
     """The first folder above `path` that others may not enter."""
-    closed = [each for each in reversed(path.parents) if not each.stat().st_mode & 0o001]
+    closed = [parent for parent in reversed(path.parents) if not parent.stat().st_mode & 0o001]
     return str(closed[0]) if closed else ""
 
 

@@ -72,7 +72,7 @@ def write(file: store.Writer, split: str, path: Path, cut: CropConfig) -> None:
     if size is None:
         raise PipelineError(f"{paths.PARAMS}: data.size is null; full numbers need a number of pixels")
     boxes = _boxes(path, split)
-    total = sum(len(each) for each in boxes.values())
+    total = sum(len(of_photo) for of_photo in boxes.values())
     left_out = LeftOut()
     digits, before, after = _digits(boxes, cut, left_out)
     places: dict[str, list[int]] = {}  # of each photo's digits

@@ -103,7 +103,9 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
 def sleepers() -> list[psutil.Process]:
     children = psutil.Process().children()
     return [
-        each for each in children if process_exit.name(each) == "sleep" and not process_exit.has_ended(each)
+        child
+        for child in children
+        if process_exit.name(child) == "sleep" and not process_exit.has_ended(child)
     ]
 
 

@@ -576,7 +576,7 @@ def test_the_page_names_every_option_and_limit() -> None:
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     for name in ("encode", "decode", "reconstruct", "sample", "interpolate"):
         assert f"`vaepipe {name}" in page
-        for option in (each for each in commands[name].params if each.param_type_name == "option"):
+        for option in (param for param in commands[name].params if param.param_type_name == "option"):
             assert re.search(rf"(?:{'|'.join(option.opts)})[ `]", page), option.name
     for limit in (pictures.MOST_PIXELS, cli_models.MOST_SHOWN, latent_file.LONGEST):
         assert f"{limit:,}" in page

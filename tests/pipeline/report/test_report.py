@@ -195,7 +195,7 @@ def test_sentences_follow_from_the_figures(
     content: page.Content, joint: page.Content, density: page.Content
 ) -> None:
     def said(which: page.Content) -> list[str]:
-        return [each.text for each in sentences.sentences(which.params, which.metrics, 3072)]
+        return [sentence.text for sentence in sentences.sentences(which.params, which.metrics, 3072)]
 
     units, pictures, cost = said(content)
     assert units.startswith(
