@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast test-day test-cluster lint bench soak lock clean
+.PHONY: demo test test-fast test-lowest test-day test-cluster lint bench soak lock clean
 
 demo: .venv/runtime
 	$(BIN)/vaepipe demo
@@ -21,6 +21,14 @@ test-day: .venv/dev
 # A real `ray up` on hosts that are namespaces of this machine: rootful, a quarter of an hour.
 test-cluster: .venv/dev
 	$(BIN)/pytest -m cluster -rs -s
+
+# On the lowest versions that pyproject.toml admits: some gigabytes to download, a few minutes.
+test-lowest:
+	rm -rf build/lowest && $(PYTHON) -m venv build/lowest
+	build/lowest/bin/python tests/project/lowest_versions.py > build/lowest/constraints.txt
+	build/lowest/bin/pip install --quiet --upgrade pip
+	build/lowest/bin/pip install --quiet --constraint build/lowest/constraints.txt --editable '.[pipeline,search]' --group dev
+	build/lowest/bin/pytest -m 'not slow and not cluster and not day'
 
 bench: .venv/bench
 	$(BIN)/python -m bench
@@ -54,7 +62,7 @@ lint: .venv/dev
 # Newest versions that pyproject.toml admits. Local versions, as in torch==2.13.0+cpu, are on no public index.
 lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet .
+	build/lock/bin/pip install --quiet '.[pipeline,search]'
 	build/lock/bin/pip freeze --exclude vaepipe | sed 's/+.*//' > requirements.txt
 	build/lock/bin/pip install --quiet --upgrade pip
 	build/lock/bin/pip install --quiet --group dev

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import cluster, models, presets, stages, studies, workspaces
+from pipeline.cli import cluster, extras, models, presets, stages, studies, workspaces
 from pipeline.common.errors import PipelineError, one_line, printable
 
 app = typer.Typer(
@@ -41,6 +41,8 @@ PANELS = {
     "Workspaces": (workspaces.init, workspaces.demo, workspaces.runs, workspaces.doctor),
 }
 GROUPS = {"preset": presets.presets, "cluster": cluster.cluster}
+# The extras that commands need; all others need the pipeline's.
+EXTRAS = dict.fromkeys(PANELS["Trained models"], extras.BASE) | {studies.tune: extras.SEARCH}
 
 
 def main() -> None:
@@ -107,6 +109,9 @@ def vaepipe(
 
 for panel, commands in PANELS.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
+        app.command(rich_help_panel=panel)(extras.needing(EXTRAS.get(command, extras.PIPELINE), command))
 for name, group in GROUPS.items():
+    for registered in group.registered_commands:
+        if registered.callback:
+            registered.callback = extras.needing(extras.PIPELINE, registered.callback)
     app.add_typer(group, name=name, rich_help_panel="Workspaces")

@@ -12,6 +12,7 @@ from ruamel.yaml.comments import CommentedSeq
 
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
+from pipeline.common.image_limits import LEAST_SIDE, MOST_SIDE
 from pipeline.experiment import yaml_edit, yaml_file
 from vae.config import ModelConfig, TrainConfig
 
@@ -20,8 +21,6 @@ Neighbours = Literal["hidden", "shown"]
 Changes = Mapping[str, Mapping[str, Any]]  # parameters by section
 
 SYNTHETIC = "synthetic"
-# Of an image, in pixels: SSIM's window needs the least, and a model's memory sets the most.
-LEAST_SIDE, MOST_SIDE = 8, 256
 
 # pydantic's names of type errors, in the words of someone who edits YAML.
 KINDS = {

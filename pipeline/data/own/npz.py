@@ -13,11 +13,11 @@ from PIL import Image
 
 from pipeline.common import files, paths
 from pipeline.common.errors import PipelineError, one_line, printable
+from pipeline.common.image_limits import LEAST_SIDE, MOST_SIDE
 from pipeline.common.progress import bar
 from pipeline.data import store
 from pipeline.data.own import holdout
 from pipeline.data.own.pictures import BLOCK, as_array
-from pipeline.experiment.params import LEAST_SIDE, MOST_SIDE
 
 TRAIN, TEST = paths.SPLITS[:2]
 KEYS = "images (and labels), or train_images and test_images (and train_labels, test_labels)"

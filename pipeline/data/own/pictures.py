@@ -16,10 +16,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.common import machine_limits, paths
 from pipeline.common.errors import PipelineError, one_line, printable
+from pipeline.common.image_limits import LEAST_SIDE, MOST_SIDE
 from pipeline.common.progress import bar
 from pipeline.data import store
 from pipeline.data.own.folder import Listing
-from pipeline.experiment.params import LEAST_SIDE, MOST_SIDE
 
 # Not all that Pillow opens: some kinds call other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")

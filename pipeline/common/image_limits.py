@@ -1,0 +1,4 @@
+"""Limits of an image's sides, in pixels, that params.yaml and every kind of source keep."""
+
+LEAST_SIDE = 8  # SSIM's window
+MOST_SIDE = 256  # a model's memory grows with the square of it
