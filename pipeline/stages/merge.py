@@ -64,19 +64,7 @@ def run(params: Params) -> None:
     components = _components(params, test)
     metrics, units = {}, {}
     for component in components:
-        [found] = evaluate(
-            component.model, [component.name], component.images_ND[None], seed, component.labels_N
-        )
-        metrics[component.name] = component_metrics(
-            component.name,
-            component.model,
-            found,
-            component.images_ND,
-            component.labels_N,
-            component.linear,
-            seed,
-        )
-        units[component.name] = latent_pictures.units(component.model, found, test.side)
+        metrics[component.name], units[component.name] = _measure(component, test.side, seed)
     rgb = merge_metrics(metrics)
     shown = evenly_spaced(len(test), params.merge.images)
     quality, by_pca = _reconstruct(components, test, shown)
@@ -113,6 +101,16 @@ def run(params: Params) -> None:
             conditional=conditional,
         ),
     )
+
+
+def _measure(component: Component, side: tuple[int, int], seed: int) -> tuple[dict[str, float], page.Units]:
+    """A component's metrics on the test images, and its latent units for the report."""
+    name, model = component.name, component.model
+    [evaluation] = evaluate(model, [name], component.images_ND[None], seed, component.labels_N)
+    metrics = component_metrics(
+        name, model, evaluation, component.images_ND, component.labels_N, component.linear, seed
+    )
+    return metrics, latent_pictures.units(model, evaluation, side)
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:

@@ -38,8 +38,8 @@ def test_what_is_missing_is_named(workspace: Path, vaepipe: Vaepipe, arguments: 
     ("arguments", "said"),
     [
         (["train", "--gpus", "three"], "neither a number"),
-        (["train", "--workers", "0"], "greater than or equal to 1"),
-        (["train", "--max-failures", "-1"], "greater than or equal to 0"),
+        (["train", "--workers", "0"], "--workers"),
+        (["train", "--max-failures", "-1"], "--max-failures"),
         (["trian"], "No such command"),
     ],
 )
