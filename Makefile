@@ -7,12 +7,15 @@ BIN := .venv/bin
 demo: .venv/runtime
 	$(BIN)/vaepipe demo
 
-test: .venv/dev
-	$(BIN)/pytest
+# In as many processes as there are cores, each with one thread.
+PARALLEL := -n auto --dist worksteal
 
-# What takes no real Ray and no whole pipeline: under a minute.
+test: .venv/dev
+	$(BIN)/pytest $(PARALLEL)
+
+# What takes no real Ray, no server and no whole stage: a minute on two cores.
 test-fast: .venv/dev
-	$(BIN)/pytest -m 'not slow and not cluster and not day'
+	$(BIN)/pytest $(PARALLEL) -m 'not slow and not cluster and not day'
 
 # A day of ordinary use with DVC's own commands, in a clone and in a workspace: some ten minutes.
 test-day: .venv/dev

@@ -6,15 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.common import paths
 from pipeline.data.svhn import matfile
-from pipeline.data.synthetic import crops as synthetic
+from pipeline.data.synthetic.crops import generate
 from tests.helpers import models
 from tests.helpers.checkout import Vaepipe
 
 # Stages and tests call `vaepipe`, `dvc` and `ray` by name: those of this interpreter, activated or not.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where tests run in several processes, these share the cores."""
+    if hasattr(config, "workerinput"):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -27,7 +35,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def crops() -> tuple[np.ndarray, np.ndarray]:
     """300 generated crops, (300, 3, 32, 32) uint8, and their digits."""
-    return synthetic.generate(300, seed=0, split="train")
+    return generate(300, seed=0, split="train")
 
 
 @pytest.fixture(scope="session")

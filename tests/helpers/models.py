@@ -14,6 +14,8 @@ from vae.fit import fit
 from vae.modelfile import save_model
 from vae.stack import TrainingState, initial_state
 
+Crops = tuple[np.ndarray, np.ndarray]  # images and their digits
+
 
 def model(**changes: Any) -> ModelConfig:
     return replace(PAPER_MODEL, **changes)

@@ -131,18 +131,23 @@ def handed_out(node: ast.stmt) -> set[tuple[str | None, str]]:
     [
         ("import vae, vae.config", {"torch", "numpy"}),
         ("from vae import load", {"h5py", "ray", "dvc", "PIL", "scipy", "torch._dynamo"}),
-        ("import vae.fit, vae.modelfile", {"h5py", "ray", "dvc", "typer", "pydantic", "torch._dynamo"}),
+        pytest.param(
+            "import vae.fit, vae.modelfile",
+            {"h5py", "ray", "dvc", "typer", "pydantic", "torch._dynamo"},
+            marks=pytest.mark.slow,
+        ),
         ("import pipeline.cli.main", {"torch", "ray", "h5py", "numpy", "pydantic", "dvc"}),
         ("from pipeline.experiment import params; params.Params", {"torch", "ray", "h5py", "numpy"}),
         ("import pipeline.stages.convert, pipeline.stages.split", {"torch", "ray", "matplotlib"}),
-        ("import pipeline.stages.train", {"ray", "matplotlib", "scipy"}),
-        ("import pipeline.stages.merge", {"ray"}),
+        pytest.param("import pipeline.stages.train", {"ray", "matplotlib", "scipy"}, marks=pytest.mark.slow),
+        pytest.param("import pipeline.stages.merge", {"ray"}, marks=pytest.mark.slow),
         ("import pipeline.runs.listing", {"torch", "ray"}),
         ("import pipeline.trials.spec, pipeline.report.studies_page", {"torch", "ray", "h5py", "optuna"}),
-        ("import pipeline.studies.run", {"optuna"}),
-        (
+        pytest.param("import pipeline.studies.run", {"optuna"}, marks=pytest.mark.slow),
+        pytest.param(
             "import pipeline.inference.codec, pipeline.inference.pictures",
             {"ray", "dvc", "matplotlib", "torchmetrics"},
+            marks=pytest.mark.slow,
         ),
         (
             "import pipeline.distributed.status",

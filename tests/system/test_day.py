@@ -82,6 +82,15 @@ def columns() -> str:
 @pytest.mark.parametrize("kind", ["clone", "init"])
 def test_a_day(kind: str, tmp_path: Path) -> None:
     one, other = Person(tmp_path / "w"), Person(tmp_path / "elsewhere/theirs")
+    starts(one, kind, tmp_path / "remote")
+    experiments(one)
+    hands_over(one, other, tmp_path / "moved")
+    changes_and_compares(other)
+    studies(other)
+
+
+def starts(one: Person, kind: str, remote: Path) -> None:
+    """The first run, committed; a second one finds nothing to do."""
     if kind == "clone":
         cloned(one.folder)
     else:
@@ -95,7 +104,7 @@ def test_a_day(kind: str, tmp_path: Path) -> None:
     assert [line.split("'")[1] for line in first.splitlines() if line.startswith("Running stage")][
         -1
     ] == "merge"
-    one.does("dvc", "remote", "add", "--default", "theirs", str(tmp_path / "remote"))
+    one.does("dvc", "remote", "add", "--default", "theirs", str(remote))
     one.commits("the first results")
     untouched = one.does("dvc", "repro")
     assert "Running stage 'prepare'" in untouched
@@ -103,6 +112,9 @@ def test_a_day(kind: str, tmp_path: Path) -> None:
     assert one.does("dvc", "status") == "prepare:\n\talways changed\n"
     assert git(one.folder, "status", "--porcelain") == ""
 
+
+def experiments(one: Person) -> None:
+    """Experiments beside the workspace, in a copy of it, and from a queue; one of them is taken."""
     one.does("dvc", "exp", "run", "--name", "six", "-S", "model.latent=6")
     one.does("dvc", "exp", "run", "--name", "ten", "-S", "merge.images=10")
     # A copy of the workspace, which DVC deletes: it goes on from the workspace's own checkpoints.
@@ -122,15 +134,21 @@ def test_a_day(kind: str, tmp_path: Path) -> None:
     one.commits("seven is best")
     one.does("dvc", "push")
 
+
+def hands_over(one: Person, other: Person, moved: Path) -> None:
+    """A clone pulls the results, and finds them whole; the first workspace is moved away."""
     other.folder.parent.mkdir()
-    git(tmp_path, "clone", "--quiet", str(one.folder), str(other.folder))
-    one.folder.rename(tmp_path / "moved")  # nothing leads back to it
+    git(one.folder, "clone", "--quiet", str(one.folder), str(other.folder))
+    one.folder.rename(moved)  # nothing leads back to it
     other.does("dvc", "pull")
     assert other.does("dvc", "status") == "prepare:\n\talways changed\n"
     assert other.does("dvc", "repro").count("Running stage") == 1
     report = (other.folder / paths.REPORT).read_bytes()
-    assert report == (tmp_path / "moved" / paths.REPORT).read_bytes()
+    assert report == (moved / paths.REPORT).read_bytes()
 
+
+def changes_and_compares(other: Person) -> None:
+    """A preset, and what DVC says of the difference."""
     other.does("vaepipe", "preset", "apply", "joint")
     params.change(other.folder / paths.PARAMS, {"train": {"epochs": 2}})
     other.does("dvc", "repro")
@@ -144,6 +162,9 @@ def test_a_day(kind: str, tmp_path: Path) -> None:
     assert told["params"]["model"]["channels"] == "joint"
     assert told["report"] > 10_000
 
+
+def studies(other: Person) -> None:
+    """A study as a stage beside the pipeline's."""
     assert "Running stage 'studies/dvc.yaml:likelihood'" in other.does(
         "vaepipe", "study", "likelihood", "--dvc"
     )

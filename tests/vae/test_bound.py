@@ -32,6 +32,7 @@ def fitted(images: torch.Tensor) -> VAE:
     return assemble(end.states(), torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_bounds_are_in_order(fitted: VAE, images: torch.Tensor) -> None:
     """ELBO <= IW(8) <= IW(64) <= IW(512), each by more than its error."""
     found = {k: bound(fitted, "red", images, 0, samples=k) for k in (8, 64, 512)}

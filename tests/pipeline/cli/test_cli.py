@@ -15,6 +15,8 @@ from pipeline.runs.checkpoints import Checkpoints
 from pipeline.stages import convert, split
 from tests.helpers.checkout import CUT, Vaepipe
 
+pytestmark = pytest.mark.slow  # each is a process
+
 
 @pytest.mark.parametrize(
     ("arguments", "said"),

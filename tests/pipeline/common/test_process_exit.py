@@ -53,6 +53,7 @@ def test_no_fault_changes_the_status(fault: str) -> None:
     assert (done.returncode, done.stderr) == (7, "")
 
 
+@pytest.mark.slow
 def test_what_was_said_is_heard_and_what_was_started_ends() -> None:
     code = (
         "import subprocess, sys\nfrom pipeline.common import process_exit\n"

@@ -35,6 +35,7 @@ def test_the_mat_layout_is_svhns(tmp_path: Path, crops: Crops) -> None:
     assert (contents["y"][labels == 0] == 10).all()
 
 
+@pytest.mark.slow
 def test_equal_images_give_equal_mat_files(tmp_path: Path, crops: Crops) -> None:
     for name in ("a", "b"):
         matfile.write(tmp_path / name, *crops)

@@ -26,6 +26,9 @@ TRAIN = train(epochs=15, batch_size=49)
 FULL_MODEL = model(
     latent=8, hidden=(64, 48), activation="gelu", likelihood="gaussian", centred=True, shortcut=True
 )
+
+pytestmark = pytest.mark.slow
+
 FULL_TRAIN = train(epochs=4, batch_size=49, warmup=9, decay="cosine", kl_warmup=20, samples=2, shift=1)
 
 

@@ -35,6 +35,7 @@ def judge() -> classifier.Classifier:
     return model.eval()
 
 
+@pytest.mark.slow
 def test_the_classifier_learns_and_is_the_same_twice(judge: classifier.Classifier) -> None:
     images, labels = pictures(300, 1)
     assert (classifier.predict(judge, images) == labels).float().mean() > 0.95

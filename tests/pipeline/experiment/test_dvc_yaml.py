@@ -75,6 +75,7 @@ def test_the_code_of_a_stage_is_what_it_loads_and_no_more(stage: str, uses: str,
     assert all((stage_modules.ROOT / path).is_file() for path in used)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["download", "train"])
 def test_what_python_loads_of_ours_with_a_stage_is_among_its_code(stage: str) -> None:
     """Against what is read from the source, which also finds what is imported later."""

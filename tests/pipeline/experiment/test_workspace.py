@@ -128,6 +128,7 @@ def test_demo_does_not_run_somebody_s_experiment(workspace: Path) -> None:
         workspaces.demo(workspace / "w")
 
 
+@pytest.mark.slow
 def test_a_moved_and_a_cloned_workspace_are_whole(workspace: Path) -> None:
     workspaces.create(workspace / "w")
     git(workspace / "w", "add", "--all")

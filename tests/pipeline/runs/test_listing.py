@@ -68,6 +68,7 @@ def test_a_run_of_which_nothing_is_known(two_runs: str) -> None:
     assert (run.epochs, run.parameters) == (2, {})
 
 
+@pytest.mark.slow
 def test_pruning_asks_and_keeps_what_the_models_came_from(
     two_runs: str, vaepipe: Vaepipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

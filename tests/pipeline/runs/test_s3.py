@@ -23,6 +23,9 @@ from pipeline.stages import convert, split
 from tests.helpers.checkout import CUT, Vaepipe
 from tests.helpers.models import model, square, start
 
+pytestmark = pytest.mark.slow
+
+
 KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 COLOURS = ("red", "green", "blue")
 

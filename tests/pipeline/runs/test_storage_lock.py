@@ -86,6 +86,7 @@ def test_the_same_run_from_another_workspace_is_refused(raw: Path, monkeypatch: 
     assert not taken(storage, "abc")  # the kernel let go
 
 
+@pytest.mark.slow
 def test_the_trials_of_a_storage_are_one_driver_s(workspace: Path) -> None:
     storage = workspace / "shared"
     setup = "from pipeline.trials import dataset\nfrom pipeline.trials.tuner import TrialCompute"

@@ -58,6 +58,7 @@ def ready(config: ModelConfig, monkeypatch: pytest.MonkeyPatch, classes: int = 0
     return replace(read, model=config, data=replace(read.data, validation=0.0))
 
 
+@pytest.mark.slow
 def test_a_joint_model_is_measured_as_one_picture(channels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = ready(model(channels="joint", **TINY), monkeypatch)
     merge.run(read)
@@ -78,6 +79,7 @@ def test_a_joint_model_is_measured_as_one_picture(channels: Path, monkeypatch: p
     assert found["mse"] == pytest.approx(error.mean(), rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_floor_of_a_joint_model_is_the_channels_together(
     channels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +99,7 @@ def test_the_floor_of_a_joint_model_is_the_channels_together(
         assert separate["rgb"][name] == pytest.approx(total, rel=1e-4), name
 
 
+@pytest.mark.slow
 def test_densities_have_bits_and_no_floor(channels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = ready(model(channels="joint", likelihood="gaussian", **TINY), monkeypatch)
     merge.run(read)
@@ -105,6 +108,7 @@ def test_densities_have_bits_and_no_floor(channels: Path, monkeypatch: pytest.Mo
     assert not {"floor", "excess"} & found.keys()
 
 
+@pytest.mark.slow
 def test_a_conditional_model_s_samples_are_judged(channels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = ready(model(channels="joint", conditional=True, **TINY), monkeypatch, classes=10)
     merge.run(read)
