@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast test-lowest test-day test-cluster lint bench soak lock clean
+.PHONY: demo test test-fast test-lowest test-day test-cluster lint docs bench soak lock clean
 
 demo: .venv/runtime
 	$(BIN)/vaepipe demo
@@ -46,6 +46,10 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# README.md, docs/ and the reference as a site: build/site/index.html. A broken link is an error.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+
 # With dependencies, although the lock names them: on Linux the public index has torch with CUDA, whose
 # libraries the lock leaves out, since a machine without a GPU has no use for their gigabytes.
 .venv/runtime: requirements.txt pyproject.toml
@@ -62,6 +66,10 @@ lint: .venv/dev
 	$(BIN)/pip install --quiet --requirement requirements-dev.txt
 	touch $@
 
+.venv/docs: .venv/dev requirements-docs.txt
+	$(BIN)/pip install --quiet --requirement requirements-docs.txt
+	touch $@
+
 # Newest versions that pyproject.toml admits. Local versions, as in torch==2.13.0+cpu, are on no public index.
 lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
@@ -70,6 +78,9 @@ lock:
 	build/lock/bin/pip install --quiet --upgrade pip
 	build/lock/bin/pip install --quiet --group dev
 	build/lock/bin/pip freeze --exclude vaepipe | sed 's/+.*//' | comm -13 requirements.txt - > requirements-dev.txt
+	build/lock/bin/pip install --quiet --group docs
+	build/lock/bin/pip freeze --exclude vaepipe | sed 's/+.*//' | sort > build/lock/all.txt
+	sort requirements.txt requirements-dev.txt | comm -13 - build/lock/all.txt > requirements-docs.txt
 	rm -rf build/lock
 
 clean:

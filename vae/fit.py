@@ -67,7 +67,8 @@ def fit(
         images_CND: uint8, 0 to 255, the training images of each component of the stack.
         states: one a component, all after the same epoch; they are not changed.
         labels_N: int64, where the models are conditional.
-        validation_CND, validation_labels_N: the same; where given, each epoch also measures them.
+        validation_CND: the same of images that are not fitted; where given, each epoch also measures them.
+        validation_labels_N: their labels, where the models are conditional.
         device: where the images and the models live while they are stepped.
         shard: which replica this process is. The batch size counts the images of all replicas.
 

@@ -90,6 +90,7 @@ def requirements(extra: str) -> set[str]:
 def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"vae/__init__.py", "pipeline/__init__.py", "pipeline/template/dvc.yaml"} <= names
+    assert {"vae/py.typed", "pipeline/py.typed"} <= names
     version = metadata.version("vaepipe")
     assert version in wheel.name
     assert {name.split("/")[0] for name in names} == {"vae", "pipeline", f"vaepipe-{version}.dist-info"}
