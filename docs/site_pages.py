@@ -28,7 +28,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages."""
     for name, page in PAGES.items():
-        files.append(File.generated(config, page, content=as_page((ROOT / name).read_text(encoding="utf-8"))))
+        text = (ROOT / name).read_text(encoding="utf-8")
+        files.append(File.generated(config, page, content=as_page(text)))
     for package in PACKAGES:
         for page, content in reference(ROOT / package).items():
             files.append(File.generated(config, page, content=content))

@@ -165,7 +165,7 @@ def checkpoints() -> list[Path]:
 
 
 def test_a_killed_driver_and_a_killed_trial_lose_nothing(prepared: Path) -> None:
-    params.change(paths.PARAMS, {"train": {"epochs": 150}})
+    params.change(paths.PARAMS, {"train": {"epochs": 60}})
     first = run("study", "latent", "--workers", "1")
     wait(first, lambda: times() and checkpoints())
     first.send_signal(signal.SIGKILL)
@@ -206,7 +206,7 @@ def _trial(driver: subprocess.Popen[str]) -> psutil.Process | None:
 
 
 def test_ctrl_c_says_what_is_kept(prepared: Path, vaepipe: Vaepipe) -> None:
-    params.change(paths.PARAMS, {"train": {"epochs": 100}})
+    params.change(paths.PARAMS, {"train": {"epochs": 60}})
     first = run("study", "latent", "--workers", "1")
     wait(first, lambda: times() and checkpoints())
     second = vaepipe("study", "latent")
