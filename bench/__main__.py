@@ -4,7 +4,7 @@
 
 All fit the paper's model, 1024-500-500-20, to the three channels of generated house numbers, as many as SVHN
 has: the engine as `vaepipe train` places it, the others as their documentation has it, one channel after
-another on all cores. Contenders take turns; figures are medians of the rounds. Where vaepipe's other
+another on all cores. Entrants take turns; figures are medians of the rounds. Where vaepipe's other
 packages are not installed (torch, numpy and safetensors are enough), the images are noise and the pipeline's
 own costs are left out.
 """
@@ -34,9 +34,9 @@ COMPONENTS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Row:
-    """A contender's median over the rounds, at one batch size."""
+    """An entrant's median over the rounds, at one batch size."""
 
-    contender: str
+    entrant: str
     batch_size: int
     images_per_second: float
     memory: int  # bytes, of all its processes together
@@ -57,7 +57,7 @@ def race(jobs: Sequence[Job]) -> tuple[float, int, tuple[float, ...]]:
     for process in processes:
         assert process.stdout
         if process.stdout.readline() != "ready\n":
-            raise SystemExit("a contender failed; what it said is above")
+            raise SystemExit("an entrant failed; what it said is above")
     for process in processes:
         assert process.stdin
         process.stdin.write("go\n")
@@ -66,14 +66,14 @@ def race(jobs: Sequence[Job]) -> tuple[float, int, tuple[float, ...]]:
     for process in processes:
         said, _ = process.communicate()
         if process.returncode:
-            raise SystemExit("a contender failed; what it said is above")
+            raise SystemExit("an entrant failed; what it said is above")
         results.append(Result(**json.loads(said)))
     speed = sum(result.images for result in results) / max(result.seconds for result in results)
     costs = tuple(cost for result in results for cost in result.costs)
     return speed, sum(result.memory for result in results), costs
 
 
-def contenders(images: str, batch_size: int, epochs: int, device: str) -> dict[str, list[Job]]:
+def entrants(images: str, batch_size: int, epochs: int, device: str) -> dict[str, list[Job]]:
     """Processes of each entrant, by name."""
     # The others do the same to each channel in turn: one is timed.
     peer = Job("textbook", images, COMPONENTS[:1], batch_size, epochs, device, threads=0)
@@ -92,13 +92,13 @@ def contenders(images: str, batch_size: int, epochs: int, device: str) -> dict[s
 def train(images: str, rounds: int, epochs: int, device: str) -> list[Row]:
     rows = []
     for batch_size in BATCHES:
-        field = contenders(images, batch_size, epochs, device)
+        field = entrants(images, batch_size, epochs, device)
         found = [{name: race(jobs) for name, jobs in field.items()} for _ in range(rounds)]
         for name in field:
             speeds, memories, costs = zip(*(each[name] for each in found), strict=True)
             row = Row(name, batch_size, statistics.median(speeds), statistics.median(memories), costs[0])
             rows.append(row)
-            base = next(r for r in rows if (r.contender, r.batch_size) == ("textbook", batch_size))
+            base = next(r for r in rows if (r.entrant, r.batch_size) == ("textbook", batch_size))
             print(
                 f"{name:<16}{batch_size:>7,}{row.images_per_second:>20,.0f}"
                 f"{row.images_per_second / base.images_per_second:>12.2f}{row.memory / 2**20:>14,.0f}"
@@ -156,7 +156,7 @@ def main() -> None:
         trials = _trials(arguments.rounds) if costs else []
         file = Path(folder) / "images.npy"
         np.save(file, images)
-        print(f"\n{'contender':<16}{'batch':>7}{'channel-images/s':>20}{'x textbook':>12}{'peak MiB':>14}")
+        print(f"\n{'entrant':<16}{'batch':>7}{'channel-images/s':>20}{'x textbook':>12}{'peak MiB':>14}")
         rows = train(str(file), arguments.rounds, arguments.epochs, arguments.device)
     if arguments.json:
         figures = {

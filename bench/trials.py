@@ -4,7 +4,7 @@
 
 The fits are those of `vaepipe study`, measured like its trials, on generated house numbers. One process runs
 them one after another, with one thread and with as many as there are cores. Each round is a process of its
-own for each contender; ratios are to the faster of the two in the same round. Ray's start is not in the
+own for each entrant; ratios are to the faster of the two in the same round. Ray's start is not in the
 figures, the start of its worker processes is.
 """
 
@@ -42,7 +42,7 @@ SIX = Study("six", "", tuple({"train.seed": seed} for seed in range(6)))
 
 @dataclass(frozen=True)
 class Row:
-    """A contender's median over the rounds."""
+    """An entrant's median over the rounds."""
 
     name: str
     seconds: float
@@ -50,7 +50,7 @@ class Row:
 
 
 def measure(rounds: int) -> list[Row]:
-    """Take the times, contenders in turn."""
+    """Take the times, entrants in turn."""
     cores = os.cpu_count() or 1
     commands = {
         "one process, 1 thread": ["1"],
@@ -79,7 +79,7 @@ def measure(rounds: int) -> list[Row]:
 
 
 def _seconds(place: Path, arguments: list[str]) -> float:
-    """A contender's, in a process of its own that prints them last."""
+    """An entrant's, in a process of its own that prints them last."""
     root = str(Path(__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-m", "bench.trials", "--contend", *arguments],
@@ -90,7 +90,7 @@ def _seconds(place: Path, arguments: list[str]) -> float:
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"a contender failed: {done.stderr}")
+        raise SystemExit(f"an entrant failed: {done.stderr}")
     return float(done.stdout.split()[-1])
 
 

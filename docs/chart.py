@@ -20,12 +20,12 @@ MEBIBYTE = 2**20
 INK, OTHERS, OURS, ROUNDED = "#24292f", "#b4bbc3", "#1f6feb", "#85b7f5"
 
 
-def colour(contender: str) -> str:
-    return OTHERS if "vaepipe" not in contender else ROUNDED if "bf16" in contender else OURS
+def colour(entrant: str) -> str:
+    return OTHERS if "vaepipe" not in entrant else ROUNDED if "bf16" in entrant else OURS
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:
-    """One bar a contender, one panel a batch size; on white, which reads on a dark page too."""
+    """One bar an entrant, one panel a batch size; on white, which reads on a dark page too."""
     rows = figures["rows"]
     batches = sorted({row["batch_size"] for row in rows})
     # Text as outlines, and nothing that changes from one drawing to the next.
@@ -39,7 +39,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
                 (row for row in rows if row["batch_size"] == batch), key=lambda r: r["images_per_second"]
             )
             textbook = speed(rows, "textbook", batch)
-            names = [row["contender"] for row in bars]
+            names = [row["entrant"] for row in bars]
             speeds = [row["images_per_second"] for row in bars]
             drawn = panel.barh(names, speeds, height=0.7, color=[colour(name) for name in names])
             panel.bar_label(
@@ -56,11 +56,9 @@ def draw(figures: dict[str, Any], path: Path) -> None:
         pyplot.close(figure)
 
 
-def speed(rows: list[dict[str, Any]], contender: str, batch: int) -> float:
+def speed(rows: list[dict[str, Any]], entrant: str, batch: int) -> float:
     [found] = [
-        row["images_per_second"]
-        for row in rows
-        if (row["contender"], row["batch_size"]) == (contender, batch)
+        row["images_per_second"] for row in rows if (row["entrant"], row["batch_size"]) == (entrant, batch)
     ]
     return found
 
@@ -76,7 +74,7 @@ def tables(figures: dict[str, Any]) -> list[str]:
         own, batch = row["images_per_second"], row["batch_size"]
         ratios = [own / speed(rows, other, batch) for other in ("textbook", "pythae 0.1.2")]
         lines.append(
-            f"| {row['contender']} | {batch:,} | {own:,.0f} | {ratios[0]:.2f} | {ratios[1]:.2f} "
+            f"| {row['entrant']} | {batch:,} | {own:,.0f} | {ratios[0]:.2f} | {ratios[1]:.2f} "
             f"| {row['memory'] / MEBIBYTE:,.0f} |"
         )
     lines += ["", "| | seconds | peak MiB |", "|---|---|---|"]

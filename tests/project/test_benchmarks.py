@@ -28,7 +28,7 @@ def words(svg: Path) -> list[str]:
 def test_the_chart_is_that_of_the_figures(tmp_path: Path, chart: ModuleType) -> None:
     chart.draw(FIGURES, tmp_path / "speed.svg")
     drawn = words(tmp_path / "speed.svg")
-    assert {row["contender"] for row in FIGURES["rows"]} < set(drawn)
+    assert {row["entrant"] for row in FIGURES["rows"]} < set(drawn)
     assert drawn == words(ROOT / "docs/speed.svg")
 
 
