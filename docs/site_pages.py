@@ -37,7 +37,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def as_page(text: str) -> str:
-    """Markdown of the root, with its links as they are from docs/; of a file that is no page, the bare name."""
+    """Markdown of the root, with its links as they are from docs/; files that are no pages lose theirs."""
 
     def link(match: re.Match[str]) -> str:
         shown, target, anchor = match.groups(default="")
