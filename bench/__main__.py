@@ -90,6 +90,7 @@ def entrants(images: str, batch_size: int, epochs: int, device: str) -> dict[str
 
 
 def train(images: str, rounds: int, epochs: int, device: str) -> list[Row]:
+    """Medians of all entrants' rates at each batch size, in channel-images a second."""
     rows = []
     for batch_size in BATCHES:
         field = entrants(images, batch_size, epochs, device)
@@ -119,6 +120,7 @@ def _trials(rounds: int) -> list[Any]:
 
 
 def machine(device: str) -> str:
+    """The processor, or the GPU, that is measured, and its number of cores."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -130,6 +132,7 @@ def machine(device: str) -> str:
 
 
 def main() -> None:
+    """Measure, and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -67,6 +67,7 @@ def rows(models: Path, pictures: Path) -> Iterator[Row]:
 
 
 def main() -> None:
+    """Measure, and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -51,6 +51,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def shares(batch_size: int, steps: int) -> None:
+    """Print which operations the time of a step goes to, in shares of it."""
     images = torch.randint(256, (1, steps * batch_size, SIZES.pixels), dtype=torch.uint8)
     config = replace(PAPER_TRAIN, batch_size=batch_size)
     state = initial_state("red", images[0], SIZES, PAPER_MODEL, seed=0)
@@ -89,6 +90,7 @@ def products(batch_size: int) -> None:
 
 
 def main() -> None:
+    """Measure, and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -11,6 +11,8 @@ from vae.config import ModelConfig
 
 
 class VAE(nn.Module):
+    """The paper's model, written as tutorials write it."""
+
     def __init__(self, pixels: int, config: ModelConfig) -> None:
         super().__init__()
         m, n = config.hidden

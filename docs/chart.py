@@ -21,6 +21,7 @@ INK, OTHERS, OURS, ROUNDED = "#24292f", "#b4bbc3", "#1f6feb", "#85b7f5"
 
 
 def colour(entrant: str) -> str:
+    """The colour of an entrant's bars."""
     return OTHERS if "vaepipe" not in entrant else ROUNDED if "bf16" in entrant else OURS
 
 
@@ -57,6 +58,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 
 
 def speed(rows: list[dict[str, Any]], entrant: str, batch: int) -> float:
+    """Channel-images a second of one entrant at one batch size."""
     [found] = [
         row["images_per_second"] for row in rows if (row["entrant"], row["batch_size"]) == (entrant, batch)
     ]
@@ -84,6 +86,7 @@ def tables(figures: dict[str, Any]) -> list[str]:
 
 
 def main(path: Path) -> None:
+    """Draw the chart, and print the tables."""
     figures = json.loads(FIGURES.read_text())
     draw(figures, path)
     print("\n".join(tables(figures)))

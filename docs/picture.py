@@ -71,6 +71,7 @@ def cropped(workspace: Path) -> np.ndarray:
 
 
 def main() -> None:
+    """Draw the README's pictures from the generator's house numbers."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -4,7 +4,7 @@ It is no part of any model, and its own accuracy on test images stands beside ev
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -72,7 +72,7 @@ def initial(sizes: Sizes, seed: int) -> Classifier:
     return model
 
 
-def fit(model: Classifier, images: Tensor, labels: Tensor, seed: int) -> Iterator[int]:
+def fit(model: Classifier, images: Tensor, labels: Tensor, seed: int) -> Generator[int]:
     """Step the model in place; yields after each of STEPS steps.
 
     images: (N, C, H, W) uint8; labels: (N,) int64.

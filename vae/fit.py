@@ -27,8 +27,11 @@ from vae.step import ALONE, Shard, Step
 
 @dataclass(frozen=True)
 class Epoch:
-    """One finished epoch. `states` copies the models to the host: call it before the generator goes on, and
-    only where the models are kept."""
+    """One finished epoch.
+
+    `states` copies the models to the host: call it before the generator goes on, and only where the models
+    are kept.
+    """
 
     number: int  # from 1
     # A training record a component, then a validation record a component if asked.

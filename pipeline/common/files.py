@@ -53,16 +53,19 @@ def atomic_directory(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a file of UTF-8, whole or not at all (see `atomic_file`)."""
     with atomic_file(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all (see `atomic_file`)."""
     with atomic_file(path) as part:
         part.write_bytes(data)
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, indented, whole or not at all (see `atomic_file`)."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 

@@ -48,6 +48,7 @@ def main_workspace() -> Path:
 
 
 def state() -> Path:
+    """The folder of runs, trials and downloads, which DVC does not know."""
     return main_workspace() / STATE
 
 
@@ -97,18 +98,22 @@ def colours(component: str) -> tuple[str, ...]:
 
 
 def channel(colour: str) -> Path:
+    """One colour's images."""
     return CHANNELS / f"{colour}.h5"
 
 
 def study(name: str) -> Path:
+    """A study's results."""
     return STUDIES / name
 
 
 def modules(stage: str) -> Path:
+    """The checksums of the modules that a stage runs."""
     return MODULES / f"{stage}.json"
 
 
 def model(component: str) -> Path:
+    """A component's trained model."""
     return MODELS / f"{component}.safetensors"
 
 

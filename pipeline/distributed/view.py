@@ -12,8 +12,10 @@ from vae.metrics import EpochMetrics
 
 
 class TrainingView:
-    """Every component's epoch, cost, speed and time left: a row each on a terminal, now and then a line
-    elsewhere."""
+    """Progress of a training: each component's epoch, cost, speed and time left.
+
+    A row each on a terminal; elsewhere now and then a line.
+    """
 
     LINE_SECONDS = 5.0  # between two lines of one component, where there is no terminal
 

@@ -32,6 +32,7 @@ NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
 def installed(name: str) -> str | None:
+    """The version of an installed package; None where it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -58,6 +59,7 @@ def wanted(names: Iterable[str], home: Path = HOME) -> dict[str, str]:
 
 
 def python_wanted() -> str:
+    """The versions of Python that vaepipe admits, such as `>=3.11,<3.14`; empty where it is not installed."""
     return str(metadata.metadata("vaepipe")["Requires-Python"]) if installed("vaepipe") else ""
 
 
@@ -74,6 +76,7 @@ def command_folder() -> str | None:
 
 
 def shared_memory() -> int | None:
+    """Free bytes in /dev/shm; None where there is none."""
     return shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else None
 
 

@@ -35,12 +35,16 @@ class SpeedTest:
 
 @dataclass(frozen=True)
 class Gpu:
+    """A GPU that torch sees."""
+
     name: str
     memory: int  # bytes
 
 
 @dataclass(frozen=True)
 class SpeedResult:
+    """The speed of one process, and the GPUs it saw."""
+
     device: Literal["cpu", "cuda"]
     stack: int  # models that were stepped together
     images_per_second: float  # of each of them; 0: not measured

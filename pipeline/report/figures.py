@@ -83,6 +83,7 @@ def sheet(tiles: np.ndarray, scale: int) -> Image.Image:
 
 
 def png(image: Image.Image) -> bytes:
+    """A picture as a PNG, compressed as far as PNG goes."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
@@ -144,4 +145,5 @@ def _plot(component: str) -> Iterator[tuple[Axes, str, io.BytesIO]]:
 
 
 def data_uri(kind: str, data: bytes) -> str:
+    """Bytes as a data: URI, which needs no file beside the page; `kind` is a media type."""
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"

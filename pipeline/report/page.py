@@ -1,6 +1,7 @@
 """The report of one training, report/index.html: its sections, put into the template."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Content:
     params: Params
     metrics: dict[str, dict[str, float]]  # by component and rgb; as in metrics/test.json
     history: list[EpochMetrics]
-    provenance: dict[str, tuple[int, Provenance | None]]  # images and file of each split
+    provenance: Mapping[str, tuple[int, Provenance | None]]  # images and file of each split
     originals: np.ndarray  # (N, 3, H, W) uint8
     reconstructions: np.ndarray  # (N, 3, H, W) uint8
     pca: np.ndarray  # (N, 3, H, W) uint8: by as many principal components as a model has latent units
@@ -202,7 +203,7 @@ def _columns(width: int, most: int, room: int) -> int:
     return max(1, min(most, room // width))
 
 
-def _files(provenance: dict[str, tuple[int, Provenance | None]]) -> list[dict[str, object]]:
+def _files(provenance: Mapping[str, tuple[int, Provenance | None]]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for split, (images, source) in provenance.items():
         official = source is not None and is_official(split, source.md5)

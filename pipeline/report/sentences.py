@@ -33,6 +33,8 @@ class Fact:
 
 @dataclass(frozen=True)
 class Sentence:
+    """A sentence of the report, and what it is about."""
+
     topic: str
     text: str
 
@@ -225,6 +227,7 @@ def noun(classes: Sequence[str]) -> str:
 
 
 def percent(share: float) -> str:
+    """A share in [0, 1] as `12.3 %`."""
     return f"{100 * share:.1f} %"
 
 

@@ -18,6 +18,8 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
+    """The report's table of metrics."""
+
     columns: list[Metric]
     rows: list[TableRow]
 

@@ -45,6 +45,7 @@ class UniqueOptunaSearch(OptunaSearch):  # type: ignore[misc]  # Ray is not type
 
 
 def distribution(dimension: Range | tuple[Any, ...]) -> BaseDistribution:
+    """A dimension of a search as Optuna has it."""
     if isinstance(dimension, tuple):
         # As texts, since Optuna takes no lists.
         return CategoricalDistribution([json.dumps(value) for value in dimension])
@@ -73,6 +74,7 @@ def decoded(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def inside(value: Any, dimension: Range | tuple[Any, ...]) -> bool:
+    """Whether a value lies in a dimension."""
     if isinstance(dimension, tuple):
         return value in dimension
     return dimension.low <= value <= dimension.high

@@ -74,8 +74,10 @@ def fits(trials: Sequence[Trial]) -> list[Fit]:
 
 
 def key(params: Params, data: bytes) -> str:
-    """16 hexadecimal digits: all that shapes what a trial finds, but the number of epochs where that only
-    says when to look."""
+    """A hash of all that shapes what a trial finds, 16 hexadecimal digits.
+
+    The number of epochs is no part of it where that only says when to look.
+    """
     digest = hashlib.blake2b(data, digest_size=8)
     digest.update(json.dumps(identity.result_params(params.model, params.train), sort_keys=True).encode())
     return digest.hexdigest()

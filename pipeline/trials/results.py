@@ -35,6 +35,7 @@ class TrialResult:
 
 
 def path(fit: str, epochs: int) -> Path:
+    """The file of a fit's result after so many epochs."""
     return paths.trials() / f"{fit}-{epochs:06}.safetensors"
 
 

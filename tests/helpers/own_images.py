@@ -11,6 +11,7 @@ from pipeline.data import store
 from pipeline.experiment.params import SyntheticConfig
 from pipeline.stages import convert, download, split
 from pipeline.stages.download import DownloadConfig
+from tests.helpers.arrays import equal
 from tests.helpers.checkout import CUT
 from tests.helpers.drawings import noise
 
@@ -31,7 +32,7 @@ def get(source: str, size: int | None = None, test: float = 0.2) -> Sets:
         with store.read(paths.channel(component), dimensions=3) as splits:
             for name, (images, labels) in sets.items():
                 assert np.array_equal(splits[name].images[:], images[:, c])
-                assert np.array_equal(splits[name].labels, labels)
+                assert equal(splits[name].labels, labels)
     return sets
 
 

@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "data": {"source": "synthetic", "validation": 0.1},
     "synthetic": {"train": 600, "test": 120},
     "model": {"latent": 5, "hidden": [40, 30]},

@@ -63,10 +63,12 @@ class Written:
 
 
 @st.composite
-def files(draw: st.DrawFn) -> Written:
+def files(draw: st.DrawFn) -> Written:  # noqa: C901  a case a layout
     """YAML in many layouts: lists in brackets, over lines, or by dashes; quotes, comments, blank lines."""
     values: dict[str, dict[str, Any]] = {}
-    lines, comments, numbers = [], [], [0]
+    lines: list[str] = []
+    comments: list[str] = []
+    numbers = [0]
     indent = " " * draw(st.integers(1, 4))
 
     def comment(own_line: bool = False) -> str:

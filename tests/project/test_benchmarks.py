@@ -1,5 +1,6 @@
 """docs/benchmarks.md, its chart and the README say what was measured."""
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -15,9 +16,7 @@ FIGURES = json.loads((ROOT / "docs/benchmarks.json").read_text())
 @pytest.fixture
 def chart(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(ROOT / "docs")
-    import chart
-
-    return chart
+    return importlib.import_module("chart")
 
 
 def words(svg: Path) -> list[str]:

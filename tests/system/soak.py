@@ -39,8 +39,10 @@ OUTS = (
     paths.MODELS,
     paths.TRAIN_METRICS,
     paths.TEST_METRICS,
+    paths.HISTORY,
+    paths.RECONSTRUCTIONS,
+    paths.REPORT,
 )
-OUTS += (paths.HISTORY, paths.RECONSTRUCTIONS, paths.REPORT)
 PATIENCE = 180  # seconds that a `dvc repro` may take
 TRIES = 5  # of `dvc repro` after a kill: an orphan may hold the run for a while
 

@@ -21,7 +21,11 @@ from tests.helpers.workspaces import SMALL, dvc, git
 
 pytestmark = pytest.mark.slow
 
-TINY = {"data": {"source": "synthetic"}, "synthetic": {"train": 3, "test": 2}, "train": {"batch_size": 1}}
+TINY: params.Changes = {
+    "data": {"source": "synthetic"},
+    "synthetic": {"train": 3, "test": 2},
+    "train": {"batch_size": 1},
+}
 
 
 def changed(section: str, **values: object) -> Callable[[Path], object]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -28,7 +29,7 @@ from vae.modelfile import save_model
 from vae.stack import initial_state
 
 # Real Ray from here on.
-LONG: params.Changes = {
+LONG: dict[str, dict[str, Any]] = {
     "data": {"source": "synthetic", "validation": 0.1},
     "synthetic": {"train": 600, "test": 60},
     "model": {"latent": 5, "hidden": [40, 30]},
@@ -61,8 +62,10 @@ def wait_for(text: str, log: Path, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.slow
 def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path, vaepipe: Vaepipe) -> None:
-    """A rank is killed, the gang restarts, Ctrl-C ends it, the same command goes on: the models are bit for
-    bit those of plain, undisturbed `fit` with the same stacks."""
+    """A rank is killed, the worker group restarts, Ctrl-C ends it, the same command goes on.
+
+    The models are bit for bit those of plain, undisturbed `fit` with the same stacks.
+    """
     prepare(workspace / "w", vaepipe, LONG)
     log = workspace / "log"
     process = start_training(log)

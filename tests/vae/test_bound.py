@@ -11,6 +11,7 @@ from tests.helpers.models import model, row, square, start, train
 from vae import objective, randomness
 from vae.evaluate import bound, evaluate
 from vae.fit import fit
+from vae.likelihood import Gaussian
 from vae.model import VAE
 from vae.stack import assemble
 
@@ -79,11 +80,13 @@ def test_with_the_true_posterior_one_sample_is_exact() -> None:
             parameter.zero_()
         basis, _ = torch.linalg.qr(torch.randn(6, 2, generator=draw).double())
         w = basis * torch.tensor([0.5, 0.3]).double()  # v = w z + noise
+        assert isinstance(vae.likelihood, Gaussian)
         deviation = vae.likelihood.log_deviation().exp().item()
         vae.outward.weight.copy_(w.T * 256 / 255)
         vae.decoder.output.bias.fill_(-0.5 / 255)  # in brightness, v = 0
         precision = torch.eye(2).double() + w.T @ w / deviation**2  # diagonal
         vae.inward.weight.copy_((w / deviation**2 @ precision.inverse()) * 255 / 256)
+        assert vae.mu.bias is not None
         vae.mu.bias.copy_(
             (torch.full((6,), 0.5 / 256).double() @ w / deviation**2 @ precision.inverse())[None]
         )

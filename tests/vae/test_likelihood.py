@@ -65,7 +65,7 @@ def test_a_density_s_log_is_its_expectation_over_the_dequantisation(kind: Likeli
     byte, outputs = torch.tensor([0.0, 100.0, 255.0]).double(), torch.tensor([0.2, 0.35, 0.9]).double()
     u = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
     v = (byte + u[:, None]) / 256
-    if kind == "gaussian":
+    if isinstance(likelihood, Gaussian):
         centre = (255 * outputs + 0.5) / 256
         density = torch.distributions.Normal(centre, likelihood.log_deviation().exp()).log_prob(v)
     else:

@@ -103,7 +103,8 @@ def test_a_way_of_one_label(conditional: Autoencoder, crops: Crops) -> None:
 # Kinds, batches, labels
 def test_kinds_go_in_and_come_out(separate: Autoencoder, test_images: np.ndarray) -> None:
     z = separate.encode(test_images)
-    assert (z.shape, z.dtype) == ((100, 18), np.float32)
+    assert z.shape == (100, 18)
+    assert z.dtype == np.float32
     brightness = test_images / 255
     same: list[Any] = [
         brightness,

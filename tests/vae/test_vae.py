@@ -67,7 +67,7 @@ def test_gradient_is_the_finite_difference(activation: Activation) -> None:
             return (terms.reconstruction + terms.kl).sum()
 
         # functional_call runs `forward`, which a VAE has no need of but here.
-        vae.forward = elbo  # type: ignore[method-assign]
+        vae.forward = elbo
         return torch.func.functional_call(vae, dict(zip(names, weights, strict=True)), (x,))
 
     # Away from zero: relu has no derivative there, and biases start at it.
@@ -83,7 +83,8 @@ class Textbook(nn.Module):
         sizes = {name.removesuffix(".weight"): w for name, w in state.weights.items() if "weight" in name}
         self.layers = nn.ModuleDict()
         for name, weight in sizes.items():
-            layer = nn.Linear(*weight.shape, bias=f"{name}.bias" in state.weights)
+            inputs, outputs = weight.shape
+            layer = nn.Linear(inputs, outputs, bias=f"{name}.bias" in state.weights)
             layer.weight.data = weight.T.clone()
             if layer.bias is not None:
                 layer.bias.data = state.weights[f"{name}.bias"].clone()
@@ -255,7 +256,7 @@ def test_stacked_linear_is_a_plain_product(models: int, bias: bool) -> None:
     for batch in (1, 5):
         x = torch.randn(9, batch, models, generator=draw).permute(2, 1, 0).requires_grad_()
         out = torch.randn(models, batch, 6, generator=draw)
-        gradients = []
+        gradients: list[tuple[torch.Tensor, ...]] = []
         for y in (layer(x), torch.einsum("cbi,cio->cbo", x, layer.weight)):
             y = y if layer.bias is None or gradients == [] else y + layer.bias[:, None]
             gradients.append((y, *torch.autograd.grad(y, [x, *layer.parameters()], out)))

@@ -42,6 +42,7 @@ def files_of(format: Format) -> tuple[Callable[[str], Path], dict[str, OfficialF
 
 
 def is_official(split: str, md5: str) -> bool:
+    """Whether a file with this MD5 is SVHN's own of that split, in either format."""
     return any(split in known and known[split].md5 == md5 for known in (OFFICIAL, FULL))
 
 
@@ -69,6 +70,7 @@ def link(source: Path, target: Path) -> None:
 
 
 def ways_out() -> str:
+    """What to do where a file cannot be had, for the end of an error."""
     return "set data.source to a mirror's URL, to a folder that holds the files, or to synthetic"
 
 

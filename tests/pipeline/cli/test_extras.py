@@ -8,6 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from pipeline.cli import extras, main
+from pipeline.common.errors import PipelineError
 from tests.helpers.imports import closure, imports, modules
 
 RUN_BY_NAME = {"dvc"}
@@ -68,7 +69,7 @@ def test_a_missing_package_is_one_line(
     monkeypatch.setattr(extras, "_is_installed", lambda name: name not in absent)
     monkeypatch.setattr(sys, "argv", ["vaepipe", *arguments])
     monkeypatch.delitem(sys.modules, "ray", raising=False)  # with it, the command would end this process
-    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
         main.main()
     assert ended.value.code == 1
@@ -78,7 +79,7 @@ def test_a_missing_package_is_one_line(
 def test_other_commands_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "_is_installed", lambda name: name not in {"ray", "dvc", "optuna"})
     extras.check(extras.BASE)
-    with pytest.raises(extras.PipelineError, match="dvc, ray"):
+    with pytest.raises(PipelineError, match="dvc, ray"):
         extras.check(extras.PIPELINE)
 
 

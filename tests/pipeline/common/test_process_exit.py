@@ -97,7 +97,7 @@ def test_what_another_process_removes_meanwhile_is_no_error(
             raise FileNotFoundError(path)
 
     monkeypatch.setattr(Path, "unlink", late)
-    monkeypatch.setattr(files.shutil, "rmtree", lambda path, ignore_errors: Path(path).rmdir())
+    monkeypatch.setattr("shutil.rmtree", lambda path, ignore_errors: Path(path).rmdir())
     for name in ("a", "b"):
         files.write_text(tmp_path / name, "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

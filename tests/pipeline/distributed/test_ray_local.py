@@ -94,8 +94,8 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
         if raised:
             raise raised.pop(0)
 
-    monkeypatch.setattr(ray_local.ray, "init", init)
-    monkeypatch.setattr(ray_local.ray, "shutdown", lambda: None)
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     return raised
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import distributed as dist
-from torch import multiprocessing
+from torch.multiprocessing.spawn import start_processes
 
 from pipeline.distributed.placement import plan
 from tests.helpers.fits import assert_same, distance
@@ -69,7 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.start_processes(every_placement, (6, port, str(folder)), 6, start_method="spawn")
+    start_processes(every_placement, (6, port, str(folder)), 6, start_method="spawn")
     return folder
 
 

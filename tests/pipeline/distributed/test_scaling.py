@@ -7,7 +7,6 @@ import pytest
 from ray.train import ScalingConfig
 from ray.train.v2._internal.execution.scaling_policy import NoopDecision
 
-from pipeline.distributed import scaling
 from pipeline.distributed.scaling import HOST_WAIT_SECONDS, WaitThenShrinkPolicy, ranks_that_fit
 
 THREE = ("red", "green", "blue")
@@ -33,10 +32,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     world = SimpleNamespace(nodes=[{"CPU": 2.0}, {"CPU": 2.0}], now=100.0)
     up = {"Alive": True}
     gone = {"Alive": False, "Resources": {"CPU": 64.0}}
-    monkeypatch.setattr(
-        scaling.ray, "nodes", lambda: [gone, *({"Resources": node} | up for node in world.nodes)]
-    )
-    monkeypatch.setattr(scaling.time, "monotonic", lambda: world.now)
+    monkeypatch.setattr("ray.nodes", lambda: [gone, *({"Resources": node} | up for node in world.nodes)])
+    monkeypatch.setattr("time.monotonic", lambda: world.now)
     monkeypatch.setattr(WaitThenShrinkPolicy, "_maybe_send_resource_request", lambda self: None)
     return world
 

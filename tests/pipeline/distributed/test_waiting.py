@@ -7,13 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from pipeline.common import progress
 from pipeline.distributed import waiting
 from pipeline.distributed.waiting import Seen, Waiting, sentence
 from pipeline.experiment import workspace as workspaces
@@ -51,7 +54,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     group = {"state": "PENDING", "bundles": {0: {"CPU": 0.5}}}
     monkeypatch.setattr(waiting, "placement_group_table", lambda: {"abc": group})
     monkeypatch.setattr(waiting, "_seen", lambda: TAKEN)
-    monkeypatch.setattr(waiting.console, "print", lambda text, **_: said.append(text))
+    monkeypatch.setattr(progress.console, "print", lambda text, **_: said.append(text))
     return said
 
 
@@ -61,9 +64,9 @@ def after(seconds: float, each: dict[str, float], heard: list[str], *, begun: bo
         now = time.monotonic()
         watch = Waiting("3 ranks", each)
         for second in range(int(seconds) + 1):
-            patch.setattr(waiting.time, "monotonic", lambda passed=second: now + 0.01 + passed)
+            patch.setattr("time.monotonic", lambda passed=second: now + 0.01 + passed)
             watch.look(begun=begun)
-            for thread in waiting.threading.enumerate():
+            for thread in threading.enumerate():
                 if thread.name == "waiting":
                     thread.join()
     return len(heard)
@@ -81,7 +84,8 @@ def test_nothing_is_said_of_what_has_begun_or_has_its_place(heard: list[str]) ->
 
 
 def test_what_ray_does_not_tell_harms_nobody(heard: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "_seen", lambda: {}["gone"])
+    gone: dict[str, Seen] = {}
+    monkeypatch.setattr(waiting, "_seen", lambda: gone["gone"])
     assert after(11, {"CPU": 0.5}, heard) == 1
     assert heard[0].startswith("waiting for 3 ranks; Ray does not tell what for (KeyError)")
 
@@ -147,7 +151,10 @@ def test_a_cluster_whose_cpus_are_taken(raw: Path, busy: tuple[str, int], comman
     address, greedy = busy
     convert.run(*CUT)
     split.run()
-    changes = {"model": {"latent": 2, "hidden": [4]}, "train": {"epochs": 1, "batch_size": 50}}
+    changes: dict[str, dict[str, Any]] = {
+        "model": {"latent": 2, "hidden": [4]},
+        "train": {"epochs": 1, "batch_size": 50},
+    }
     workspaces.create(raw / "w", changes, git=False)
     (raw / "data").rename(raw / "w/data")
     log = raw / "log"

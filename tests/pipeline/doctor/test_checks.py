@@ -11,9 +11,10 @@ from tests.helpers.doctor import GB, H200, SIZE, TRAIN, has
 
 
 def test_a_finding_has_advice_where_something_is_wrong_and_there_alone() -> None:
-    for status, advice in (("ok", "mend it"), ("warning", ""), ("problem", "")):
+    cases: tuple[tuple[checks.Status, str], ...] = (("ok", "mend it"), ("warning", ""), ("problem", ""))
+    for status, advice in cases:
         with pytest.raises(ValueError, match="advice"):
-            Finding(status, "disk", "full", advice)  # type: ignore[arg-type]
+            Finding(status, "disk", "full", advice)
 
 
 def test_workspace() -> None:
@@ -122,7 +123,7 @@ def test_duration(seconds: float, text: str) -> None:
 
 def test_summary() -> None:
     home = Finding("ok", "workspace", "w")
-    warning, problem = (Finding(status, "x", "y", "z") for status in ("warning", "problem"))  # type: ignore[arg-type]
+    warning, problem = Finding("warning", "x", "y", "z"), Finding("problem", "x", "y", "z")
     assert checks.summary([home]) == "Ready: `dvc repro` runs the pipeline."
     assert checks.summary([warning]).startswith("Ready, with 1 warning: `vaepipe init DIR`")
     assert checks.summary([home, problem, problem, warning]) == "Not ready: 2 problems and 1 warning."

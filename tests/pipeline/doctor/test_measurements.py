@@ -62,7 +62,7 @@ def test_needs_are_those_of_the_model_and_the_files(workspace: Path) -> None:
     assert parts["raw"] == SIZE.raw
     assert parts["models"] == 3 * 4 * numbers
     assert parts["reconstructions"] < parts["svhn.h5"] < parts["channels"]
-    extra = replace(SIZE, images=SIZE.images | {"extra": 500})
+    extra = replace(SIZE, images={**SIZE.images, "extra": 500})
     assert (SIZE.fitted, extra.fitted, extra.training_bytes) == (950, 1450, 1500 * 3072)
     assert needs.memory(extra, MODEL) - needs.memory(SIZE, MODEL) == 2 * 500 * 3072
 
@@ -109,7 +109,7 @@ def server(size: int, status: int = 200) -> Iterator[str]:
             running.shutdown()
 
 
-def from_source(text: str, **changes: object) -> params.Params:
+def from_source(text: str, **changes: Any) -> params.Params:
     defaults = params.read(ROOT / paths.PARAMS)
     return replace(defaults, data=replace(defaults.data, source=text, **changes))
 
@@ -179,7 +179,8 @@ def test_the_engine_is_measured_in_processes_of_its_own(workspace: Path) -> None
 def test_speed_is_epochs_by_the_clock_without_the_first(
     gpus: int, models: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    threads, stacks = [], []
+    threads: list[int] = []
+    stacks: list[tuple[int, int, str]] = []
 
     def fit(
         images_CND: torch.Tensor,

@@ -114,7 +114,7 @@ def test_what_full_numbers_cannot_go_with(key: str, value: Any, said: str) -> No
 
 
 def test_every_key_has_a_wrong_value_above() -> None:
-    marks = test_what_is_wrong_is_named_in_one_line.pytestmark  # type: ignore[attr-defined]
+    marks = test_what_is_wrong_is_named_in_one_line.pytestmark
     tried = {case[0] for case in marks[0].args[1]}
     assert {f"{section}.{key}" for section, keys in DEFAULTS.items() for key in keys} <= tried
 

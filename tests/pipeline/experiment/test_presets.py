@@ -30,7 +30,8 @@ def test_a_preset_sets_all_of_the_model_and_its_training(here: Path, name: str) 
     preset = presets.PRESETS[name]
     model = {key: tuple(v) if isinstance(v, list) else v for key, v in preset.model.items()}
     assert asdict(read.model) == model
-    assert asdict(read.train) == preset.train | {
+    assert asdict(read.train) == {
+        **preset.train,
         "seed": before.train.seed,
         "precision": before.train.precision,
     }

@@ -266,6 +266,6 @@ def test_of_two_that_find_no_lease_one_wins(tmp_path: Path, leased: None) -> Non
         Lease(str(tmp_path), "run")._write()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage_lock.time, "sleep", meanwhile)
+        patch.setattr("time.sleep", meanwhile)
         with pytest.raises(PipelineError, match="taken by process"):
             first.take(refuse)

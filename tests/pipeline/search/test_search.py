@@ -1,5 +1,6 @@
 """A search without Ray: its journal, Optuna's points, what is known, and who writes it down."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -85,7 +86,7 @@ def test_settings_go_to_optuna_and_come_back() -> None:
 
 def test_no_setting_is_suggested_twice() -> None:
     search = Search("default", 9, 1, {"model.latent": Range(2, 3, False, True), "model.hidden": ([5], [7])})
-    points = [{"model.latent": 2, "model.hidden": [7]}]
+    points: list[Mapping[str, Any]] = [{"model.latent": 2, "model.hidden": [7]}]
     optuna = UniqueOptunaSearch(search, "validation", points, seed=0)
     suggested = [optuna.suggest(f"trial {n}") for n in range(5)]
     settings = [decoded(config) for config in suggested[:4] if isinstance(config, dict)]
@@ -167,7 +168,7 @@ def test_a_finished_trial_whose_result_is_gone_runs_again(state: SearchState) ->
 
 def test_another_order_of_the_space_is_the_same_search(state: SearchState) -> None:
     state.journal.write(SearchTrial(OTHER))
-    turned = Search("default", 3, 1, dict(reversed(SEARCH.space.items())))
+    turned = Search("default", 3, 1, dict(reversed(list(SEARCH.space.items()))))
     assert SearchState(turned, state.defaults, state.data).tried()
     changed = Search("default", 3, 1, {"model.latent": Range(2, 59, False, True)})
     assert not SearchState(changed, state.defaults, state.data).tried()

@@ -42,7 +42,7 @@ def data(components: tuple[str, ...] = paths.COLOURS, pixels: int = 64, side: in
 @pytest.fixture(autouse=True)
 def _small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """SSIM's window does not fit into 8 pixels a side."""
-    monkeypatch.setattr(trial.reconstruction, "ImageQuality", Blind)
+    monkeypatch.setattr("pipeline.evaluation.reconstruction.ImageQuality", Blind)
 
 
 class Blind:
