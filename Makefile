@@ -7,8 +7,8 @@ BIN := .venv/bin
 demo: .venv/runtime
 	$(BIN)/vaepipe demo
 
-# In as many processes as there are cores, each with one thread.
-PARALLEL := -n auto --dist worksteal
+# In as many processes as there are cores, each with one thread, a file in one of them.
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 test: .venv/dev
 	$(BIN)/pytest $(PARALLEL)
@@ -17,7 +17,8 @@ test: .venv/dev
 test-fast: .venv/dev
 	$(BIN)/pytest $(PARALLEL) -m 'not slow and not cluster and not day'
 
-# A day of ordinary use with DVC's own commands, in a clone and in a workspace: some ten minutes.
+# A day of ordinary use with DVC's own commands, in a clone and in a workspace; studies that are killed, and a
+# cluster whose CPUs are taken: some ten minutes.
 test-day: .venv/dev
 	$(BIN)/pytest -m day
 

@@ -17,12 +17,19 @@ from tests.helpers.checkout import Vaepipe
 # Stages and tests call `vaepipe`, `dvc` and `ray` by name: those of this interpreter, activated or not.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
+LONG_FILES = ("test_same_answer", "test_svhn")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Where tests run in several processes, these share the cores."""
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, so that several processes end at about the same time."""
+    items.sort(key=lambda item: item.path.parent.name != "system" and item.path.stem not in LONG_FILES)
 
 
 @pytest.fixture

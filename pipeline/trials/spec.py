@@ -171,10 +171,7 @@ def check_search(search: Search, defaults: Defaults) -> None:
 
 
 def corners(space: Mapping[str, Range | tuple[Any, ...]]) -> Iterator[Setting]:
-    """The settings of a space at its ranges' ends.
-
-    Every combination of them and of choices, where they are not too many; each value by itself in any case.
-    """
+    """The settings at a space's ends: each value by itself, and combinations where they are not too many."""
     ends = {path: (d.low, d.high) if isinstance(d, Range) else d for path, d in space.items()}
     ends = {p: tuple(map(int, v)) if _is_whole(space[p]) else v for p, v in ends.items()}
     for path, values in ends.items():

@@ -66,9 +66,7 @@ class Written:
 def files(draw: st.DrawFn) -> Written:  # noqa: C901  a case a layout
     """YAML in many layouts: lists in brackets, over lines, or by dashes; quotes, comments, blank lines."""
     values: dict[str, dict[str, Any]] = {}
-    lines: list[str] = []
-    comments: list[str] = []
-    numbers = [0]
+    lines, comments, numbers = list[str](), list[str](), [0]
     indent = " " * draw(st.integers(1, 4))
 
     def comment(own_line: bool = False) -> str:

@@ -33,7 +33,7 @@ LONG: dict[str, dict[str, Any]] = {
     "data": {"source": "synthetic", "validation": 0.1},
     "synthetic": {"train": 600, "test": 60},
     "model": {"latent": 5, "hidden": [40, 30]},
-    "train": {"epochs": 200, "batch_size": 50},
+    "train": {"epochs": 80, "batch_size": 50},
 }
 
 
@@ -89,7 +89,7 @@ def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path, vaepip
     )
     assert found, said
     kept = int(found[1])
-    assert 0 < kept < 200
+    assert 0 < kept < 80
 
     assert start_training(log, "15").wait(120) == 0
     # A rank may have saved another epoch while the message was written.

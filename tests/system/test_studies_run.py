@@ -164,6 +164,7 @@ def checkpoints() -> list[Path]:
     return list(paths.trials().glob("*/epoch-*"))
 
 
+@pytest.mark.day
 def test_a_killed_driver_and_a_killed_trial_lose_nothing(prepared: Path) -> None:
     params.change(paths.PARAMS, {"train": {"epochs": 60}})
     first = run("study", "latent", "--workers", "1")
@@ -205,6 +206,7 @@ def _trial(driver: subprocess.Popen[str]) -> psutil.Process | None:
     return None
 
 
+@pytest.mark.day
 def test_ctrl_c_says_what_is_kept(prepared: Path, vaepipe: Vaepipe) -> None:
     params.change(paths.PARAMS, {"train": {"epochs": 60}})
     first = run("study", "latent", "--workers", "1")
@@ -221,6 +223,7 @@ def test_ctrl_c_says_what_is_kept(prepared: Path, vaepipe: Vaepipe) -> None:
     assert last.startswith(f"interrupted: {len(times())} of 3 trials are finished and kept, the others go on")
 
 
+@pytest.mark.day
 def test_a_search_from_kill_to_apply(prepared: Path, vaepipe: Vaepipe) -> None:
     params.change(paths.PARAMS, {"train": {"epochs": 30}})
     first = run("tune", "--workers", "1")

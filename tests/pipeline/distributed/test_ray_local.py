@@ -114,6 +114,7 @@ def test_a_start_that_fails_is_tried_once_more(failing: list[Exception]) -> None
     ray_local.start()
     [left] = sleepers()  # of the second try
     left.kill()
+    left.wait()
 
 
 def test_a_start_that_fails_twice_is_one_line(

@@ -145,7 +145,7 @@ def busy() -> Iterator[tuple[str, int]]:
         subprocess.run(["rm", "-rf", folder], check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.day
 @pytest.mark.parametrize("command", [["train"], ["study", "seeds"]])
 def test_a_cluster_whose_cpus_are_taken(raw: Path, busy: tuple[str, int], command: list[str]) -> None:
     address, greedy = busy
