@@ -17,8 +17,8 @@ test: .venv/dev
 test-fast: .venv/dev
 	$(BIN)/pytest $(PARALLEL) -m 'not slow and not cluster and not day'
 
-# A day of ordinary use with DVC's own commands, in a clone and in a workspace; studies that are killed, and a
-# cluster whose CPUs are taken: some ten minutes.
+# A day of ordinary use with DVC's own commands, in a clone and in a workspace; trainings that are
+# killed or diverge, and a cluster whose CPUs are taken: some ten minutes.
 test-day: .venv/dev
 	$(BIN)/pytest -m day
 

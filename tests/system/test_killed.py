@@ -115,7 +115,7 @@ def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path, vaepip
     torch.set_num_threads(threads)
 
 
-@pytest.mark.slow
+@pytest.mark.day
 def test_divergence_is_said_once_and_not_retried(workspace: Path, vaepipe: Vaepipe) -> None:
     changes = LONG | {"train": {"epochs": 5, "batch_size": 50, "learning_rate": 1.0}}
     prepare(workspace / "w", vaepipe, changes)

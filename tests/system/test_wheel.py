@@ -66,12 +66,9 @@ def test_the_wheel_runs_the_pipeline_and_its_models_anywhere(wheel: Path, tmp_pa
     done(base, workspace, "vaepipe", "sample", "-n", "4", "-o", "samples.png")
     done(base, workspace, "vaepipe", "encode", "data/svhn.h5", "-o", "latents.h5")
     done(base, workspace, "vaepipe", "decode", "latents.h5", "-o", "decoded")
-    done(base, workspace, "vaepipe", "reconstruct", "decoded", "-o", "grid.png", "-n", "3")
-    pictures = sorted(str(path) for path in (workspace / "decoded").iterdir())
-    assert len(pictures) == 120
-    done(base, workspace, "vaepipe", "interpolate", *pictures[:2], "-o", "way.png")
+    assert len(list((workspace / "decoded").iterdir())) == 120
     before = sorted(path.name for path in workspace.iterdir())
-    for command in ("train", "demo", "study", "doctor"):
+    for command in ("train", "doctor"):
         refused = run(base, workspace, "vaepipe", command)
         assert (refused.returncode, refused.stdout) == (1, ""), command
         assert refused.stderr.startswith("error: not installed: dvc, ")

@@ -30,6 +30,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.day
 def test_the_papers_model_costs_what_a_textbook_script_measured(workspace: Path) -> None:
     """Red after 10 epochs, on the 6,077/1,069-image slice: 638.6 nats by an independent script."""
     download.run(DownloadConfig(str(FOLDER)), SyntheticConfig(1, 1, 1, 0))
