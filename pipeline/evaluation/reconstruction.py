@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,25 +20,31 @@ from vae.model import VAE
 Rebuild = Callable[[slice], Sequence[Tensor]]
 
 
+# Measures of pictures, by their names in the registry: functions of images and of what they should be, both
+# brightness in [0, 1], (B, 3, H, W), that give a number for each image, (B,). MSE a pixel; PSNR in dB; SSIM
+# with a Gaussian window of 11 (Wang et al. 2004).
+QUALITIES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": lambda found, expected: (found - expected).square().mean((1, 2, 3)),
+    "psnr": partial(peak_signal_noise_ratio, data_range=1.0, dim=(1, 2, 3), reduction="none"),
+    "ssim": partial(structural_similarity_index_measure, data_range=1.0, reduction="none"),
+}
+
+
 class ImageQuality:
-    """MSE, PSNR and SSIM of images against others, added up in blocks; means over images."""
+    """`QUALITIES` of images against others, added up in blocks; means over images."""
 
     def __init__(self) -> None:
-        self.count, self.sums = 0, torch.zeros(3, dtype=torch.float64)
+        self.count, self.sums = 0, torch.zeros(len(QUALITIES), dtype=torch.float64)
 
     def add(self, found: Tensor, expected: Tensor) -> None:
         """Count a block in. Both are brightness in [0, 1], (B, 3, H, W)."""
-        values = [
-            (found - expected).square().mean((1, 2, 3)),
-            peak_signal_noise_ratio(found, expected, data_range=1.0, dim=(1, 2, 3), reduction="none"),
-            structural_similarity_index_measure(found, expected, data_range=1.0, reduction="none"),
-        ]
+        values = [quality(found, expected) for quality in QUALITIES.values()]
         self.count += len(found)
         self.sums += torch.stack([of_images.double().sum() for of_images in values])
 
     def means(self, prefix: str = "") -> dict[str, float]:
-        """MSE a pixel, PSNR in dB, SSIM (Wang et al. 2004, Gaussian window of 11)."""
-        names = (f"{prefix}{name}" for name in ("mse", "psnr", "ssim"))
+        """The means so far, by name."""
+        names = (f"{prefix}{name}" for name in QUALITIES)
         return dict(zip(names, (self.sums / self.count).tolist(), strict=True))
 
 
