@@ -1,4 +1,4 @@
-"""Schedules of a training: the learning rate and the weight of the KL, step by step."""
+"""Schedules of a training, step by step: warm-up and decay of the learning rate, warm-up of the KL's weight."""
 
 import math
 
@@ -29,5 +29,5 @@ def learning_rate(step: int, total: int, highest: float, warmup: int, decay: Dec
 
 
 def _rise(step: int, steps: int) -> float:
-    """Factor that rises from near 0 at the first step to 1 after `steps`."""
+    """A linear warm-up: a factor that rises from near 0 at the first step to 1 after `steps`."""
     return min(1.0, (step + 1) / steps) if steps else 1.0

@@ -95,11 +95,7 @@ def request_ranks(
         gpus = 0 if workers else min(len(components), offer.gpu_limit)
     if gpus and workers:
         raise PipelineError("--gpus and --workers exclude each other: a rank has a whole GPU, or none")
-    if gpus > offer.gpu_limit:
-        raise PipelineError(
-            f"--gpus {gpus}: there {_are(offer.gpu_limit, 'GPU')} here and none more can be started; "
-            f"ask for at most {offer.gpu_limit}, or --gpus auto"
-        )
+    check_gpus(gpus, offer)
     if gpus:
         chosen = plan(components, gpus)
         return RankRequest(
@@ -117,6 +113,19 @@ def request_ranks(
     return RankRequest(
         chosen, gpus_per_rank=0, cpus_per_rank=cpu_share(offer.node_cpus, len(chosen.assignments))
     )
+
+
+def check_gpus(asked: int, offer: ClusterResources) -> None:
+    """Raise unless so many GPUs are here, or can be started.
+
+    Raises:
+        PipelineError: one line that says how many there are.
+    """
+    if asked > offer.gpu_limit:
+        raise PipelineError(
+            f"--gpus {asked}: there {_are(offer.gpu_limit, 'GPU')} here and none more can be started; "
+            f"ask for at most {offer.gpu_limit}, or --gpus auto"
+        )
 
 
 def waiting(request: RankRequest, offer: ClusterResources, seconds: float) -> str:

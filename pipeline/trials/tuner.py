@@ -77,11 +77,7 @@ def request_trials(offer: ClusterResources, compute: TrialCompute) -> TrialReque
         )
     if gpus is None:
         gpus = 0 if compute.workers else offer.gpu_limit
-    if gpus > offer.gpu_limit:
-        raise PipelineError(
-            f"--gpus {gpus}: only {offer.gpu_limit} can be had here; "
-            f"ask for at most {offer.gpu_limit}, or --gpus auto"
-        )
+    placement.check_gpus(gpus, offer)
     to_come = gpus > offer.gpus  # nodes that an autoscaler starts, whose cores are not known
     if compute.threads > cores and not to_come:
         raise PipelineError(f"--threads {compute.threads}: no node has more than {cores} CPU cores")

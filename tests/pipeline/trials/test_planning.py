@@ -63,7 +63,7 @@ def test_trials_share_gpus() -> None:
 @pytest.mark.parametrize(
     ("machines", "said"),
     [
-        (TrialCompute(gpus=3), "--gpus 3: only 2 can be had here"),
+        (TrialCompute(gpus=3), "--gpus 3: there are 2 GPUs here and none more can be started"),
         (TrialCompute(gpus=1, workers=1), "--gpus and --workers exclude each other"),
         (TrialCompute(threads=9), "--threads 9: no node has more than 8 CPU cores"),
     ],
