@@ -1,4 +1,4 @@
-"""Schedules of a training, step by step: warm-up and decay of the learning rate, warm-up of the KL's weight."""
+"""Schedules of a training, by step: warm-up and decay of the learning rate, warm-up of the KL's weight."""
 
 import math
 
