@@ -96,7 +96,7 @@ def train(images: str, rounds: int, epochs: int, device: str) -> list[Row]:
         field = entrants(images, batch_size, epochs, device)
         found = [{name: race(jobs) for name, jobs in field.items()} for _ in range(rounds)]
         for name in field:
-            speeds, memories, costs = zip(*(each[name] for each in found), strict=True)
+            speeds, memories, costs = zip(*(round_[name] for round_ in found), strict=True)
             row = Row(name, batch_size, statistics.median(speeds), statistics.median(memories), costs[0])
             rows.append(row)
             base = next(r for r in rows if (r.entrant, r.batch_size) == ("textbook", batch_size))

@@ -65,8 +65,8 @@ def shares(batch_size: int, steps: int) -> None:
     # Hundreds of small operators are slowed by being recorded, those above hardly: so not from the record.
     found[REST] = whole - sum(found.values())
     print(f"a step of {batch_size} images: {whole:,.0f} µs, {batch_size / whole * 1e6:,.0f} images/s")
-    for name, each in sorted(found.items(), key=lambda item: -item[1]):
-        print(f"{each:8,.0f} µs {each / whole:6.1%}  {name}")
+    for name, microseconds in sorted(found.items(), key=lambda item: -item[1]):
+        print(f"{microseconds:8,.0f} µs {microseconds / whole:6.1%}  {name}")
 
 
 def products(batch_size: int) -> None:

@@ -82,7 +82,7 @@ class Rank:
             found["exchange"].append(_seconds(exchange) / steps)
         if self.rank:
             found["alone"] = [0.0, 0.0]
-        middle = {name: statistics.median(each[1:]) for name, each in found.items()}
+        middle = {name: statistics.median(times[1:]) for name, times in found.items()}
         return Row(side, batch_size, weights=sum(p.nbytes for p in shared.stack.parameters), **middle)
 
     def _step(self, side: int, batch_size: int, steps: int, shard: Shard) -> Step:

@@ -67,11 +67,11 @@ def measure(rounds: int) -> list[Row]:
             )
         for _ in range(rounds):
             found.append({name: _seconds(place, arguments) for name, arguments in commands.items()})
-    least = [min(list(each.values())[:2]) for each in found]
+    least = [min(list(times.values())[:2]) for times in found]
     return [
         Row(
             name,
-            statistics.median(each[name] for each in found),
+            statistics.median(times[name] for times in found),
             statistics.median(each[name] / base for each, base in zip(found, least, strict=True)),
         )
         for name in commands

@@ -23,7 +23,7 @@ def check_images(images: Any, image_shape: tuple[int, ...]) -> None:
     if images.ndim != 4 or tuple(images.shape[1:]) != image_shape:
         raise ValueError(f"images should be (N, {wanted}); found {shape(images)}")
     if kind == "floating" and len(images):
-        least, most = (float(each) for each in (images.min(), images.max()))
+        least, most = (float(bound) for bound in (images.min(), images.max()))
         if not (least >= 0 and most <= 1):  # NaN is neither
             raise ValueError(
                 f"floating-point images should be from 0 to 1; found {least:g} to {most:g}; "

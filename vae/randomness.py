@@ -34,7 +34,9 @@ class EpochDraw:
 
     def pinned(self) -> "EpochDraw":
         """Copy them to memory from which a GPU copies by itself."""
-        return EpochDraw(*(each.pin_memory() for each in (self.order_SCB, self.noise_SCBLK, self.shift_SCB)))
+        return EpochDraw(
+            *(numbers.pin_memory() for numbers in (self.order_SCB, self.noise_SCBLK, self.shift_SCB))
+        )
 
 
 def draw_epoch(

@@ -90,8 +90,8 @@ class Step:
 
     def _step(self) -> None:
         order_CB, noise_CBLK, rate, kl_weight = (
-            each.index_select(0, self.next).squeeze(0)
-            for each in (self.order_SCB, self.noise_SCBLK, self.rate_S, self.kl_weight_S)
+            tensor.index_select(0, self.next).squeeze(0)
+            for tensor in (self.order_SCB, self.noise_SCBLK, self.rate_S, self.kl_weight_S)
         )
         rows = (order_CB + self.offsets_C1).flatten()
         x_RD = self.pixels.index_select(0, rows)

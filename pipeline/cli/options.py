@@ -14,7 +14,7 @@ Paths = TypeVar("Paths", Path, list[Path])
 def _expanded(given: Paths) -> Paths:
     """Paths with ~ for the home directory, which shells leave as it is in --models=~/x; any others stay."""
     if isinstance(given, list):
-        return [_expanded(each) for each in given]
+        return [_expanded(path) for path in given]
     return Path(os.path.expanduser(given))  # noqa: PTH111  Path's own raises where there is no such home
 
 

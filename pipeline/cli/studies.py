@@ -94,9 +94,9 @@ def studies(
 
     found = spec.read()
     width = max(map(len, found.names()))
-    for name, each in found.studies.items():
+    for name, declared in found.studies.items():
         ran = "ran" if (paths.study(name) / studies_page.SUMMARY).exists() else ""
-        typer.echo(f"{name:<{width}}  {len(each.settings):>3} trials  {ran:<4} {each.question}")
+        typer.echo(f"{name:<{width}}  {len(declared.settings):>3} trials  {ran:<4} {declared.question}")
     for name, search in found.searches.items():
         ran = "ran" if (paths.study(name) / studies_page.SUMMARY).exists() else ""
         typer.echo(

@@ -42,7 +42,7 @@ class Description:
     @property
     def workers(self) -> list[str]:
         """The addresses of the workers; of machines that are there already alone."""
-        return [str(each) for each in self.given["provider"].get("worker_ips") or []]
+        return [str(address) for address in self.given["provider"].get("worker_ips") or []]
 
     def start(self, node: str) -> str:
         """The command that starts Ray on a head or a worker; empty if there is none."""

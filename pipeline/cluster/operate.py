@@ -65,7 +65,7 @@ class Cluster:
             if found and not missing:
                 return found
             if time.monotonic() > deadline:
-                reasons = "; ".join(self._why(each) for each in sorted(missing))
+                reasons = "; ".join(self._why(address) for address in sorted(missing))
                 raise PipelineError(f"{self.described.path}: {reasons or 'the head does not answer'}")
             time.sleep(POLL_SECONDS)
 

@@ -74,7 +74,7 @@ class Waiting:
 
     def _is_pending(self) -> bool:
         """Whether Ray has a group of such resources that has no place yet."""
-        groups = [each for each in placement_group_table().values() if each["state"] in PENDING]
+        groups = [group for group in placement_group_table().values() if group["state"] in PENDING]
         return any(dict(bundle) == self.each for group in groups for bundle in group["bundles"].values())
 
 

@@ -88,7 +88,7 @@ def gpus_installed() -> int:
 def dvc_folder() -> Path | None:
     """The .dvc that DVC finds from here: in this folder, or above."""
     here = Path.cwd()
-    return next((each / ".dvc" for each in (here, *here.parents) if (each / ".dvc").is_dir()), None)
+    return next((folder / ".dvc" for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), None)
 
 
 def cache(dvc: Path) -> tuple[Path, list[str]]:
@@ -134,7 +134,7 @@ def free(path: Path) -> int:
 def _nearest(path: Path) -> Path:
     """`path`, or the closest folder above it that is there."""
     # Path.exists raises where a folder is closed to us.
-    return next(each for each in (path, *path.parents) if os.path.exists(each))  # noqa: PTH110
+    return next(folder for folder in (path, *path.parents) if os.path.exists(folder))  # noqa: PTH110
 
 
 def occupied(places: Iterable[Path]) -> int:

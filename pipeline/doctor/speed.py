@@ -57,7 +57,7 @@ def measure(test: SpeedTest) -> SpeedResult:
 
     torch.set_num_threads(1)
     found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    gpus = tuple(Gpu(each.name, each.total_memory) for each in found)
+    gpus = tuple(Gpu(gpu.name, gpu.total_memory) for gpu in found)
     if not gpus:
         return SpeedResult("cpu", 1, _rate(test, 1, "cpu"), gpus)
     components = paths.components(test.model.channels)

@@ -103,8 +103,8 @@ def _declared(name: str) -> Reads:
         return Reads({paths.PARAMS: [""]})
     entry = (params.load(paths.DVC_YAML).get("stages") or {}).get(name) or {}
     keys: dict[Path, list[str]] = {}
-    for each in entry.get("params", []):
-        for file, names in each.items() if isinstance(each, dict) else [(paths.PARAMS, [each])]:
+    for listed in entry.get("params", []):
+        for file, names in listed.items() if isinstance(listed, dict) else [(paths.PARAMS, [listed])]:
             keys.setdefault(Path(file), []).extend(names or [""])
     deps = [Path(dep) for dep in entry.get("deps", [])]
     return Reads(keys, [dep for dep in deps if paths.MODULES not in dep.parents])

@@ -70,7 +70,11 @@ def closure(module: str) -> set[str]:
         name = waiting.pop()
         if name not in reached:
             reached.add(name)
-            waiting += (each for each in imports(name) if each in installed()) if name not in LAZY else ()
+            waiting += (
+                (imported for imported in imports(name) if imported in installed())
+                if name not in LAZY
+                else ()
+            )
     return reached
 
 

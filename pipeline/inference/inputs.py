@@ -186,11 +186,11 @@ def _of_files(places: Sequence[Path], model: Autoencoder, first: int | None) -> 
         with pictures.loader(height if height == width else None) as load_all:
             for start in range(0, len(files), model.batch):
                 block = files[start : start + model.batch]
-                loaded = [_fitting(each, model) for each in load_all(block)]
-                for path, each in zip(block, loaded, strict=True):
-                    findings.take(path, each)
+                loaded = [_fitting(picture, model) for picture in load_all(block)]
+                for path, picture in zip(block, loaded, strict=True):
+                    findings.take(path, picture)
                 if findings.good():
-                    yield np.stack([each.image for each in loaded if each.image is not None])
+                    yield np.stack([picture.image for picture in loaded if picture.image is not None])
         findings.check(title)
 
     return Source([name for _, name in found], None, sum(_bytes(path) for path in files), blocks)

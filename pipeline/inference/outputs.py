@@ -17,7 +17,7 @@ def check_file(path: Path, suffix: str, inputs: Sequence[Path], *, replace: bool
         raise PipelineError(f"{printable(path)}: expected a name that ends in {suffix}")
     if path.is_dir():
         raise PipelineError(f"{printable(path)}: a folder; expected the name of a file, ending in {suffix}")
-    if path.exists() and any(each.exists() and path.samefile(each) for each in inputs):
+    if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
         raise PipelineError(f"{printable(path)}: is what is read; name another file to write")
     if path.exists() and not replace:
         raise PipelineError(f"{printable(path)}: is there already; --force replaces it")

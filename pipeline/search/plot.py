@@ -22,9 +22,9 @@ def plot(tried: Sequence[SearchTrial], split: str) -> bytes:
         axis = figure.subplots()
         # Of one that diverged the last cost may be anything.
         costs = {
-            place: each.costs[each.epochs][split]
-            for place, each in enumerate(tried, 1)
-            if each.state in ("finished", "stopped")
+            place: trial.costs[trial.epochs][split]
+            for place, trial in enumerate(tried, 1)
+            if trial.state in ("finished", "stopped")
         }
         for state, color, filled in (("finished", COLOR, True), ("stopped", figures.GREY, False)):
             places = [place for place in costs if tried[place - 1].state == state]

@@ -67,7 +67,7 @@ class SearchState:
 
     def tried(self) -> list[SearchTrial]:
         """The trials in the order of their starts. A result on disk counts, whoever left it there."""
-        return [self._known(each) for each in list(self.journal.tried.values())[: self.search.trials]]
+        return [self._known(trial) for trial in list(self.journal.tried.values())[: self.search.trials]]
 
     def _known(self, tried: SearchTrial) -> SearchTrial:
         result = results.find(self.trial(tried.setting))
@@ -78,11 +78,11 @@ class SearchState:
 
     def missing(self) -> int:
         """Trials that have not ended."""
-        return self.search.trials - sum(each.state != "started" for each in self.tried())
+        return self.search.trials - sum(trial.state != "started" for trial in self.tried())
 
     def points(self) -> list[Setting]:
         """Settings that Optuna is given before its own: those tried, in order; first, the defaults."""
-        before = [each.setting for each in self.tried()]
+        before = [trial.setting for trial in self.tried()]
         allowed = all(inside(value, self.search.space[path]) for path, value in self.default.items())
         return before or ([self.default] if allowed else [])
 
@@ -94,27 +94,27 @@ class SearchState:
             result = results.load(results.fit(path), epochs)
             if result:
                 told[results.fit(path)] = result.reports()
-        for each in self.tried():
-            if each.state in ("stopped", "failed"):
-                told[self.trial(each.setting).fit] = [
-                    TrialReport(epoch, costs, each.seconds) for epoch, costs in sorted(each.costs.items())
+        for trial in self.tried():
+            if trial.state in ("stopped", "failed"):
+                told[self.trial(trial.setting).fit] = [
+                    TrialReport(epoch, costs, trial.seconds) for epoch, costs in sorted(trial.costs.items())
                 ]
         return told
 
     def candidates(self) -> list[Candidate]:
         """Trials that reached the last epoch, the best first."""
         found = []
-        for each in self.tried():
-            result = results.find(self.trial(each.setting))
+        for trial in self.tried():
+            result = results.find(self.trial(trial.setting))
             if result:
-                found.append(Candidate(each.setting, result))
+                found.append(Candidate(trial.setting, result))
         return sorted(found, key=lambda candidate: candidate.cost)
 
     def best(self) -> Candidate | None:
         return next(iter(self.candidates()), None)
 
     def verdict(self, best: Candidate) -> str:
-        states = [each.state for each in self.tried()]
+        states = [trial.state for trial in self.tried()]
         counts = ", ".join(
             f"{states.count(state)} {text}"
             for state, text in (("finished", "finished"), ("stopped", "stopped early"), ("failed", "failed"))

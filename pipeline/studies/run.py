@@ -86,7 +86,7 @@ def train(trials: Sequence[Trial], data: TrialData, compute: TrialCompute, check
     if not fits:
         console.print(f"{distinct} trials, all finished already: nothing to train")
         return Failed({})
-    to_run = len({(each.fit, each.epochs) for each in missing})
+    to_run = len({(trial.fit, trial.epochs) for trial in missing})
     already = f", {distinct - to_run} finished already" if distinct > to_run else ""
     with ray_session.connected(compute.address, [check]) as session:
         wanted = tuner.request_trials(ray_session.cluster_resources(session), compute)
@@ -174,7 +174,7 @@ def _label(trials: Sequence[Trial]) -> str:
     """Label of a training: the first of its trials, and those that differ from it in epochs alone."""
     first = trials[0]
     same = [trial for trial in trials if set(trial.setting) == set(first.setting)]
-    return " and ".join(dict.fromkeys(each.label for each in same))
+    return " and ".join(dict.fromkeys(trial.label for trial in same))
 
 
 def _outcome(

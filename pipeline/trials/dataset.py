@@ -87,8 +87,8 @@ class TrialData:
         """
         where = f"{paths.STUDIES_YAML}: studies.{study.name}"
         trials = planning.plan(self.defaults, study.settings, self.digest, where)
-        for each in trials:
-            self.check(each.params, where)
+        for planned in trials:
+            self.check(planned.params, where)
         return trials
 
     def check(self, wanted: Params, where: str) -> None:

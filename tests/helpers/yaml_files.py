@@ -126,8 +126,8 @@ def files(draw: st.DrawFn) -> Written:  # noqa: C901  a case a layout
 
 def in_order(some: list[str], text: str) -> bool:
     at = 0
-    for each in some:
-        if (at := text.find(each, at)) < 0:
+    for comment in some:
+        if (at := text.find(comment, at)) < 0:
             return False
-        at += len(each)
+        at += len(comment)
     return True

@@ -121,8 +121,8 @@ def handed_out(node: ast.stmt) -> set[tuple[str | None, str]]:
         case ast.Assign(targets=[ast.Name(id="__all__")]):
             return set()
         case ast.If(test=ast.Name(id="TYPE_CHECKING")) | ast.FunctionDef(name="__getattr__"):
-            inner = [each for each in ast.walk(node) if isinstance(each, ast.ImportFrom)]
-            return {(each.module, alias.name) for each in inner for alias in each.names}
+            inner = [statement for statement in ast.walk(node) if isinstance(statement, ast.ImportFrom)]
+            return {(statement.module, alias.name) for statement in inner for alias in statement.names}
     raise AssertionError(ast.unparse(node))
 
 

@@ -78,7 +78,7 @@ def test_models_with_labels_learn_what_labels_tell(kind: dict[str, Any]) -> None
     config = model(latent=2, channels="joint", conditional=True, **kind)
     [state] = last(fit(pixels, [start("rgb", told, config)], replace(TRAIN, epochs=20), labels_N=labels))
     vae = assemble([state], CPU)
-    [right], [wrong] = (evaluate(vae, ["rgb"], pixels, 0, each) for each in (labels, 1 - labels))
+    [right], [wrong] = (evaluate(vae, ["rgb"], pixels, 0, told) for told in (labels, 1 - labels))
     assert wrong.cost > right.cost + 0.3
     assert right.cost == pytest.approx(state.history[-1].cost, abs=5)
 

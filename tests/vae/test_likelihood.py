@@ -46,7 +46,7 @@ def test_the_gaussian_integrates_to_one(deviation: float) -> None:
 
 def test_the_continuous_bernoulli_is_torch_s() -> None:
     v = torch.linspace(0.01, 0.99, 7, dtype=torch.float64)
-    logits, values = (each.flatten()[None, :, None] for each in torch.meshgrid(LOGITS, v, indexing="ij"))
+    logits, values = (grid.flatten()[None, :, None] for grid in torch.meshgrid(LOGITS, v, indexing="ij"))
     mine = ContinuousBernoulli(1)
     torch.testing.assert_close(
         mine.log_prob(logits, brightness(values)),
@@ -108,7 +108,7 @@ def test_the_names_are_those_of_the_configuration() -> None:
     from typing import get_args
 
     assert set(LIKELIHOODS) == set(get_args(Likelihood))
-    assert {kind: each.density for kind, each in LIKELIHOODS.items()} == {
+    assert {kind: likelihood.density for kind, likelihood in LIKELIHOODS.items()} == {
         "bernoulli": False,
         "continuous_bernoulli": True,
         "gaussian": True,

@@ -80,7 +80,7 @@ def test_latents_of_sixteen_bits_are_as_good(folders: dict[str, Path], test_imag
     for kind in ("separate", "joint"):
         model = load(folders[kind], "cpu")
         z = model.encode(test_images)
-        exact, rounded = (psnr(model.decode(each), test_images) for each in (z, z.astype(np.float16)))
+        exact, rounded = (psnr(model.decode(latents), test_images) for latents in (z, z.astype(np.float16)))
         assert exact > psnr(np.broadcast_to(test_images.mean(0) / 255, test_images.shape), test_images)
         assert abs(exact - rounded) < 0.05
 

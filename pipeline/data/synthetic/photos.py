@@ -91,7 +91,7 @@ def draw(seed: int, split: str, number: int, length: int) -> Photo:
             atlas.distance, [row + cell * CELL, column], np.float32, order=1, mode="nearest"
         )
         depth = np.maximum(depth, np.where(inside, near * tall, -1))
-        left, top, wide, high = (round(float(each)) for each in (middle - wide / 2, around[1], wide, tall))
+        left, top, wide, high = (round(float(edge)) for edge in (middle - wide / 2, around[1], wide, tall))
         boxes.append(Box(left, top, wide, high, float(label or 10)))
     return Photo(_png(_coloured(rng, depth, x / width, y / height)), boxes)
 

@@ -104,7 +104,7 @@ def test_ray_takes_the_folder_that_it_is_given() -> None:
 def test_ray_is_bounded_to_what_was_tried() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     listed = project["optional-dependencies"]["pipeline"]
-    [ray] = [each for each in map(Requirement, listed) if each.name == "ray"]
+    [ray] = [requirement for requirement in map(Requirement, listed) if requirement.name == "ray"]
     assert metadata.version("ray") in ray.specifier
     assert "2.61.0" not in ray.specifier, "raise the bound when the tests of this file pass with it"
     lock = (ROOT / "requirements.txt").read_text().splitlines()

@@ -17,7 +17,7 @@ def pictures(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     draw = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, 3, (count,), generator=draw)
     rows, columns = torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")
-    waves = torch.stack([torch.sin(each * 1.0) for each in (rows, columns, rows + columns)])
+    waves = torch.stack([torch.sin(phase * 1.0) for phase in (rows, columns, rows + columns)])
     level = torch.rand(count, 1, 1, generator=draw) * 0.4 + 0.3
     noise = 0.1 * torch.randn(count, 16, 16, generator=draw)
     x = (level + 0.2 * waves[labels] + noise).clamp(0, 1)

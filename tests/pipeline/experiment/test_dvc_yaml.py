@@ -116,7 +116,7 @@ def test_a_stage_touches_just_its_paths_of_layout(name: str) -> None:
     given = READS[name] | WRITES[name]
     for path in declared - free:
         if isinstance(path, Path):
-            assert any(path.is_relative_to(each) for each in given), path
+            assert any(path.is_relative_to(folder) for folder in given), path
 
 
 @pytest.mark.parametrize("name", STAGES)

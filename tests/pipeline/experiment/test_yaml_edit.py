@@ -164,12 +164,12 @@ def test_presets_after_dvc_has_written_the_file_anew(workspace: Path, name: str)
         values["train"]["epochs"] = 3
     text = paths.PARAMS.read_text()
     assert "  - 700\n" in text
-    for each in (name, "sharp", "paper", name):
-        presets.apply(each)
+    for preset in (name, "sharp", "paper", name):
+        presets.apply(preset)
         model = params.read().model
         assert (list(model.hidden), model.latent) == (
-            presets.PRESETS[each].model["hidden"],
-            presets.PRESETS[each].model["latent"],
+            presets.PRESETS[preset].model["hidden"],
+            presets.PRESETS[preset].model["latent"],
         )
     comments = [line.partition("#")[2] for line in text.splitlines() if "#" in line]
     after = [line.partition("#")[2] for line in paths.PARAMS.read_text().splitlines() if "#" in line]

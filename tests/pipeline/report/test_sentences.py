@@ -33,7 +33,7 @@ def test_separate_joint_and_conditional_models_tell_different_stories(
     assert "the model is told 0." in told
     assert "floor" not in re.sub(r"there is no floor", "", dense)
     for html in (separate, told, dense):
-        assert all(each.startswith("data:") for each in re.findall(r'(?:src|href)="([^"]+)', html))
+        assert all(source.startswith("data:") for source in re.findall(r'(?:src|href)="([^"]+)', html))
 
 
 def test_class_means_are_shown_as_a_failure(tmp_path: Path, joint: page.Content) -> None:

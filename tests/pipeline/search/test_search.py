@@ -150,7 +150,7 @@ def test_a_search_knows_again_what_was_tried(state: SearchState) -> None:
     finish(state, DEFAULTS, 30.0)  # killed before the journal said so
     later = again()
     assert later.points() == [DEFAULTS, OTHER, THIRD]
-    assert [each.state for each in later.tried()] == ["finished", "stopped", "started"]
+    assert [trial.state for trial in later.tried()] == ["finished", "stopped", "started"]
     assert later.missing() == 1
     assert set(later.known_reports()) == {later.trial(DEFAULTS).fit, later.trial(OTHER).fit}
     best = later.best()
@@ -192,7 +192,7 @@ def test_only_what_ended_by_itself_is_written_down(state: SearchState) -> None:
     watcher.ended("t1", config(OTHER))
     watcher.failed("t2", config(THIRD), "its process ended")  # of no fault of its own
     watcher.ended("t2", config(THIRD))
-    assert [each.state for each in again().tried()] == ["stopped", "failed", "started"]
+    assert [trial.state for trial in again().tried()] == ["stopped", "failed", "started"]
     assert again().missing() == 1
     # The one that diverged told nothing; as told again it says nothing either.
     second = keeper(again())
@@ -214,5 +214,5 @@ def test_a_process_may_die_before_its_trial_has_started(state: SearchState) -> N
 def test_a_trial_that_diverged_is_not_on_the_plots_axis() -> None:
     finished = [SearchTrial({}, "finished", {50: {"validation": 1850.0 + n}}) for n in range(4)]
     diverged = SearchTrial({}, "failed", {3: {"validation": 5200.0}})
-    with_it, without = (plot.plot([*finished, each], "validation") for each in (diverged, SearchTrial({})))
+    with_it, without = (plot.plot([*finished, last], "validation") for last in (diverged, SearchTrial({})))
     assert with_it == without

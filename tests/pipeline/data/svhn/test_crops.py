@@ -24,7 +24,7 @@ def test_from_archives_to_crops(full: Path, size: int) -> None:
         found, labels, note = images(split)
         listed = boxes(paths.archive(split), split)
         assert found.shape == (count, 3, size, size)
-        assert labels.tolist() == [int(box.label) % 10 for each in listed.values() for box in each]
+        assert labels.tolist() == [int(box.label) % 10 for of_photo in listed.values() for box in of_photo]
         assert note.startswith(f"{count} digits of {len(listed)} photos; margin 0.1, neighbours hidden; ")
     before = paths.IMAGES.read_bytes()
     convert.run(size, 0.1, "hidden")
