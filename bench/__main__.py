@@ -77,16 +77,16 @@ def entrants(images: str, batch_size: int, epochs: int, device: str) -> dict[str
     """Processes of each entrant, by name."""
     # The others do the same to each channel in turn: one is timed.
     peer = Job("textbook", images, COMPONENTS[:1], batch_size, epochs, device, threads=0)
-    found = {"textbook": [peer]}
+    jobs = {"textbook": [peer]}
     if importlib.util.find_spec("pythae"):
-        found["pythae 0.1.2"] = [replace(peer, kind="pythae")]
+        jobs["pythae 0.1.2"] = [replace(peer, kind="pythae")]
     stack = replace(peer, kind="engine", components=COMPONENTS)
     if device == "cpu":
         ranks = [replace(stack, components=(c,), threads=1) for c in COMPONENTS]
-        found |= {"vaepipe": ranks, "vaepipe, bf16": [replace(rank, precision="bf16") for rank in ranks]}
+        jobs |= {"vaepipe": ranks, "vaepipe, bf16": [replace(rank, precision="bf16") for rank in ranks]}
     else:
-        found |= {f"vaepipe, {p}": [replace(stack, precision=p)] for p in ("fp32", "tf32", "bf16")}
-    return found
+        jobs |= {f"vaepipe, {p}": [replace(stack, precision=p)] for p in ("fp32", "tf32", "bf16")}
+    return jobs
 
 
 def train(images: str, rounds: int, epochs: int, device: str) -> list[Row]:
@@ -94,9 +94,9 @@ def train(images: str, rounds: int, epochs: int, device: str) -> list[Row]:
     rows = []
     for batch_size in BATCHES:
         field = entrants(images, batch_size, epochs, device)
-        found = [{name: race(jobs) for name, jobs in field.items()} for _ in range(rounds)]
+        results = [{name: race(jobs) for name, jobs in field.items()} for _ in range(rounds)]
         for name in field:
-            speeds, memories, costs = zip(*(round_[name] for round_ in found), strict=True)
+            speeds, memories, costs = zip(*(round_[name] for round_ in results), strict=True)
             row = Row(name, batch_size, statistics.median(speeds), statistics.median(memories), costs[0])
             rows.append(row)
             base = next(r for r in rows if (r.entrant, r.batch_size) == ("textbook", batch_size))
@@ -113,10 +113,10 @@ def _trials(rounds: int) -> list[Any]:
     from bench import trials
 
     print(f"\n{trials.WHAT:<36}{'seconds':>8}{'ratio':>10}")
-    found = trials.measure(rounds)
-    for row in found:
+    rows = trials.measure(rounds)
+    for row in rows:
         print(f"{row.name:<36}{row.seconds:>8.2f}{row.ratio:>10.3f}", flush=True)
-    return found
+    return rows
 
 
 def machine(device: str) -> str:

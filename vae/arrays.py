@@ -68,9 +68,9 @@ def tensor(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
     return array.detach().to(device, torch.uint8 if array.dtype == torch.uint8 else torch.float32)
 
 
-def like(given: Array, found: Tensor) -> Array:
+def like(given: Array, result: Tensor) -> Array:
     """A tensor as what was given: numpy, or torch on its device."""
-    return cast(Any, found.numpy() if isinstance(given, np.ndarray) else found.to(given.device))
+    return cast(Any, result.numpy() if isinstance(given, np.ndarray) else result.to(given.device))
 
 
 def shape(array: np.ndarray | Tensor) -> str:

@@ -37,10 +37,10 @@ class PCA:
         return (z_NK @ self.axes_DK.T + self.mean_D).clamp(0, 1)
 
 
-def reconstruction_error(found: PCA, images_ND: Tensor) -> float:
-    """Mean squared error a pixel of `found.reconstruct` on uint8 images."""
+def reconstruction_error(pca: PCA, images_ND: Tensor) -> float:
+    """Mean squared error a pixel of `pca.reconstruct` on uint8 images."""
     squares = (
-        (found.reconstruct(b) - b / 255).square().sum(dtype=torch.float64) for b in images_ND.split(BLOCK)
+        (pca.reconstruct(b) - b / 255).square().sum(dtype=torch.float64) for b in images_ND.split(BLOCK)
     )
     return float(sum(squares)) / images_ND.numel()
 
@@ -66,41 +66,41 @@ def fit_pca(images_ND: Tensor, latent: int) -> PCA:
     )
 
 
-def linear_excess(found: PCA, images_ND: Tensor) -> float:
+def linear_excess(pca: PCA, images_ND: Tensor) -> float:
     """Cost over the entropy floor of the best linear-Gaussian model, nats an image, to second order.
 
     Near x, the Bernoulli cross-entropy less its floor is (x - p)^2 / (2 v), with v the pixel's variance; so
     the best linear VAE is probabilistic PCA with that noise (Lucas et al. 2019). It keeps the axes whose
-    variance exceeds v. Fitted to the images of `found`, measured on these (uint8).
+    variance exceeds v. Fitted to the images of `pca`, measured on these (uint8).
     """
-    signal_K = (found.variances_K - found.noise).clamp_min(0)
-    return _linear(found, images_ND, signal_K, found.noise)
+    signal_K = (pca.variances_K - pca.noise).clamp_min(0)
+    return _linear(pca, images_ND, signal_K, pca.noise)
 
 
-def linear_cost(found: PCA, images_ND: Tensor) -> float:
+def linear_cost(pca: PCA, images_ND: Tensor) -> float:
     """Minus the log-density of the best linear-Gaussian model with noise of its own, nats an image.
 
     Probabilistic PCA (Tipping & Bishop 1999), which a linear VAE with as many units reaches (Lucas et al.
-    2019), on v = (byte + u) / 256 as the Gaussian likelihood has it. Fitted to the images of `found`,
+    2019), on v = (byte + u) / 256 as the Gaussian likelihood has it. Fitted to the images of `pca`,
     measured on these (uint8).
     """
     scale, pixels = (255 / 256) ** 2, images_ND.shape[1]
     uniform = 1 / (12 * 256**2)
-    left = pixels - len(found.variances_K)
-    noise = scale * found.rest / max(1, left) + uniform
-    whole_K = scale * found.variances_K + uniform
+    left = pixels - len(pca.variances_K)
+    noise = scale * pca.rest / max(1, left) + uniform
+    whole_K = scale * pca.variances_K + uniform
     constant = 0.5 * pixels * math.log(2 * math.pi * noise)
     dequantised = 0.5 * uniform * (left / noise + float((1 / whole_K).sum()))
-    return _linear(found, images_ND, (whole_K - noise) / scale, noise / scale) + constant + dequantised
+    return _linear(pca, images_ND, (whole_K - noise) / scale, noise / scale) + constant + dequantised
 
 
-def _linear(found: PCA, images_ND: Tensor, signal_K: Tensor, noise: float) -> float:
+def _linear(pca: PCA, images_ND: Tensor, signal_K: Tensor, noise: float) -> float:
     """Nats over those of a model that knows each pixel; along an axis the variance is signal + noise."""
     total, along_K = 0.0, torch.zeros_like(signal_K)
     for block in images_ND.split(BLOCK):
-        centred = block / 255 - found.mean_D
+        centred = block / 255 - pca.mean_D
         total += float(centred.square().sum(dtype=torch.float64))
-        along_K += (centred @ found.axes_DK).square().double().sum(0)
+        along_K += (centred @ pca.axes_DK).square().double().sum(0)
     across = (total - float(along_K.sum())) / len(images_ND)
     along_K /= len(images_ND)
     whole_K = signal_K + noise

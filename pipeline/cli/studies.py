@@ -51,24 +51,26 @@ def study(
 
     if bool(names) == every:
         raise typer.BadParameter("name studies, or give --all; `vaepipe studies` lists them")
-    found = spec.read()
-    asked = list(dict.fromkeys(names or found.studies))
+    studies_file = spec.read()
+    asked = list(dict.fromkeys(names or studies_file.studies))
     if dvc:
         from pipeline.studies import dvc_stages
 
-        spec.check(found, asked, spec.read_defaults(), yes=yes)
-        dvc_stages.run(asked, found, **_variables(context))
+        spec.check(studies_file, asked, spec.read_defaults(), yes=yes)
+        dvc_stages.run(asked, studies_file, **_variables(context))
         return
-    with guard.command("study", guard.trials(*(f"studies.{name}" for name in (*asked, found.noise.name)))):
+    with guard.command(
+        "study", guard.trials(*(f"studies.{name}" for name in (*asked, studies_file.noise.name)))
+    ):
         defaults = spec.read_defaults()
-        chosen = spec.check(found, asked, defaults, yes=yes)
+        chosen = spec.check(studies_file, asked, defaults, yes=yes)
         from pipeline.studies import run as runner
         from pipeline.trials.tuner import TrialCompute
 
         compute = TrialCompute(
             on_gpus, workers, storage, address, max_failures, checkpoint_seconds, per_gpu, threads
         )
-        runner.run(found, chosen, defaults, compute)
+        runner.run(studies_file, chosen, defaults, compute)
 
 
 def _variables(context: typer.Context) -> dict[str, str]:
@@ -92,12 +94,12 @@ def studies(
     from pipeline.report import studies_page
     from pipeline.trials import spec
 
-    found = spec.read()
-    width = max(map(len, found.names()))
-    for name, declared in found.studies.items():
+    studies_file = spec.read()
+    width = max(map(len, studies_file.names()))
+    for name, declared in studies_file.studies.items():
         ran = "ran" if (paths.study(name) / studies_page.SUMMARY).exists() else ""
         typer.echo(f"{name:<{width}}  {len(declared.settings):>3} trials  {ran:<4} {declared.question}")
-    for name, search in found.searches.items():
+    for name, search in studies_file.searches.items():
         ran = "ran" if (paths.study(name) / studies_page.SUMMARY).exists() else ""
         typer.echo(
             f"{name:<{width}}  {search.trials:>3} trials  {ran:<4} search over {', '.join(search.space)}"
@@ -105,10 +107,10 @@ def studies(
     if (paths.STUDIES / studies_page.NAME).exists():
         typer.echo(f"\nWhat has run: {paths.STUDIES / studies_page.NAME}")
     if prune:
-        _prune(found, yes)
+        _prune(studies_file, yes)
 
 
-def _prune(found: "StudiesFile", yes: bool) -> None:
+def _prune(studies_file: "StudiesFile", yes: bool) -> None:
     from rich.filesize import decimal
 
     from pipeline.search import pruning
@@ -120,7 +122,7 @@ def _prune(found: "StudiesFile", yes: bool) -> None:
         question = f"Delete {amount(unused)}, that no study or search of today's parameters asks for?"
         return yes or typer.confirm(question, abort=True)
 
-    deleted = pruning.prune(found, agree)
+    deleted = pruning.prune(studies_file, agree)
     typer.echo(f"deleted {len(deleted)}" if deleted else "nothing to delete")
 
 
@@ -147,8 +149,8 @@ def tune(
     if apply:
         guard.check_idle()
     with guard.command("tune", guard.trials(f"searches.{name}")):
-        found, defaults = spec.read(), spec.read_defaults()
-        search = found.search(name)
+        studies_file, defaults = spec.read(), spec.read_defaults()
+        search = studies_file.search(name)
         search = search if trials is None else replace(search, trials=trials)
         spec.check_search(search, defaults)
         from pipeline.search import run as runner
@@ -157,7 +159,7 @@ def tune(
         compute = TrialCompute(
             on_gpus, workers, storage, address, max_failures, checkpoint_seconds, per_gpu, threads
         )
-        best = runner.run(search, defaults, compute, found.names())
+        best = runner.run(search, defaults, compute, studies_file.names())
     if apply:
         # The search itself is found again at once, should something run now.
         guard.check_idle()

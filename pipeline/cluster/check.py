@@ -17,9 +17,9 @@ PYTHONS = ("3.11", "3.12", "3.13")  # that pyproject.toml admits
 Rule = Callable[[Description], Iterator[str]]
 
 
-def problems(found: Description) -> list[str]:
+def problems(description: Description) -> list[str]:
     """List all problems of a file; none where it is good."""
-    return [problem for rule in RULES for problem in rule(found)]
+    return [problem for rule in RULES for problem in rule(description)]
 
 
 def locked_ray() -> str:
@@ -31,9 +31,9 @@ def locked_ray() -> str:
     return version("ray")
 
 
-def _versions(found: Description) -> Iterator[str]:
+def _versions(description: Description) -> Iterator[str]:
     """Ray refuses a driver or a node of another version, and pickles do not pass between Pythons."""
-    docker, ray = found.whole.get("docker") or {}, locked_ray()
+    docker, ray = description.whole.get("docker") or {}, locked_ray()
     pythons = set()
     for key in ("image", "head_image", "worker_image"):
         if image := docker.get(key):
@@ -48,40 +48,40 @@ def _versions(found: Description) -> Iterator[str]:
                 yield f"docker.{key} has Python 3.{tag[2]}; the project needs one of {', '.join(PYTHONS)}"
     if len(pythons) > 1:
         yield f"docker: the images have several Pythons: {', '.join(sorted(pythons))}"
-    setup = "\n".join(found.given.get("setup_commands") or [])
+    setup = "\n".join(description.given.get("setup_commands") or [])
     if "requirements.txt" not in setup:
         yield "setup_commands install nothing from requirements.txt, so nodes may have other versions"
 
 
-def _token(found: Description) -> Iterator[str]:
+def _token(description: Description) -> Iterator[str]:
     """Without one, Ray runs whatever anybody who reaches a port asks for."""
     for node in NODES:
-        if found.environment(node).get("RAY_AUTH_MODE") != "token":
+        if description.environment(node).get("RAY_AUTH_MODE") != "token":
             yield f"RAY_AUTH_MODE=token is not set on the {node}: who reaches its ports could run anything"
-    mounts = found.whole.get("file_mounts") or {}
+    mounts = description.whole.get("file_mounts") or {}
     if TOKEN not in mounts.values():
         yield f"file_mounts does not bring {TOKEN} to the nodes, without which none of them can join"
 
 
-def _dashboard(found: Description) -> Iterator[str]:
+def _dashboard(description: Description) -> Iterator[str]:
     """Ray's default for a cluster is every address."""
-    hosts = re.findall(r"--dashboard-host[= ](\S+)", found.start("head"))
-    if hosts != ["127.0.0.1"] and "--include-dashboard=false" not in found.start("head"):
+    hosts = re.findall(r"--dashboard-host[= ](\S+)", description.start("head"))
+    if hosts != ["127.0.0.1"] and "--include-dashboard=false" not in description.start("head"):
         yield (
             "head_start_ray_commands: the dashboard is not on --dashboard-host=127.0.0.1 alone; "
             "`ray dashboard FILE` brings it to you over SSH"
         )
 
 
-def _doors(found: Description) -> Iterator[str]:
-    for text in strings(found.given):
+def _doors(description: Description) -> Iterator[str]:
+    for text in strings(description.given):
         if re.search(r"0\.0\.0\.0/0|::/0", text):
             yield f"{text}: opens a port to the whole internet; name one address range"
-    if found.kind != "aws":
+    if description.kind != "aws":
         return
-    if "security_group" in found.given["provider"]:
+    if "security_group" in description.given["provider"]:
         yield "provider.security_group: Ray opens SSH to the whole internet in a group that it fills in"
-    for name, kind in (found.given.get("available_node_types") or {}).items():
+    for name, kind in (description.given.get("available_node_types") or {}).items():
         where, config = f"available_node_types.{name}", kind.get("node_config") or {}
         if not config.get("SecurityGroupIds"):
             yield f"{where}: no SecurityGroupIds; a group that Ray makes is open to the internet"
@@ -91,45 +91,45 @@ def _doors(found: Description) -> Iterator[str]:
             yield f"{where}: no IamInstanceProfile; Ray's own allows anything in EC2 and S3"
 
 
-def _addresses(found: Description) -> Iterator[str]:
+def _addresses(description: Description) -> Iterator[str]:
     """Faults of `ray up` on machines that are there already."""
-    if not found.on_premises:
+    if not description.on_premises:
         return
     for node in NODES:
-        if "--node-ip-address" not in found.start(node):
+        if "--node-ip-address" not in description.start(node):
             yield (
                 f"{node}_start_ray_commands: no --node-ip-address: Ray may choose 127.0.0.1, "
                 "to which no other node can connect"
             )
-    workers, least = found.workers, found.given.get("min_workers")
-    if least != len(workers) or found.given.get("max_workers") != len(workers):
+    workers, least = description.workers, description.given.get("min_workers")
+    if least != len(workers) or description.given.get("max_workers") != len(workers):
         yield f"min_workers and max_workers must be {len(workers)}, the number of worker_ips"
-    if len({*workers, found.given["provider"].get("head_ip")}) != len(workers) + 1:
+    if len({*workers, description.given["provider"].get("head_ip")}) != len(workers) + 1:
         yield "provider: an address is there twice"
 
 
-def _starts(found: Description) -> Iterator[str]:
+def _starts(description: Description) -> Iterator[str]:
     for node in NODES:
-        if "ray start" not in found.start(node):
+        if "ray start" not in description.start(node):
             yield f"{node}_start_ray_commands do not start Ray"
-    if "--autoscaling-config" not in found.start("head"):
+    if "--autoscaling-config" not in description.start("head"):
         yield "head_start_ray_commands: no --autoscaling-config=~/ray_bootstrap_config.yaml: no worker starts"
 
 
-def _storage(found: Description) -> Iterator[str]:
+def _storage(description: Description) -> Iterator[str]:
     """Checkpoints on a node's own disk go when it goes."""
-    storage = found.environment("head").get("VAEPIPE_STORAGE")
+    storage = description.environment("head").get("VAEPIPE_STORAGE")
     if not storage:
         yield "VAEPIPE_STORAGE is not set on the head: checkpoints need storage that every node shares"
     elif not re.match(r"[a-z0-9]+://|/", storage):
         yield f"VAEPIPE_STORAGE is {storage}; expected a URI such as s3://bucket/folder, or an absolute path"
 
 
-def _copied(found: Description) -> Iterator[str]:
+def _copied(description: Description) -> Iterator[str]:
     """Data, caches and virtual environments stay at home."""
-    excluded = found.whole.get("rsync_exclude") or []
+    excluded = description.whole.get("rsync_exclude") or []
     missing = [name for name in NEVER_COPIED if name not in excluded]
-    if "." in (found.given.get("file_mounts") or {}).values() and missing:
+    if "." in (description.given.get("file_mounts") or {}).values() and missing:
         yield f"rsync_exclude lacks {', '.join(missing)}, which `ray up` would copy to every node"
 
 

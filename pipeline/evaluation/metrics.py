@@ -16,7 +16,7 @@ from vae.model import VAE
 def component_metrics(
     name: str,
     model: VAE,
-    found: Evaluation,
+    evaluation: Evaluation,
     images_ND: Tensor,
     labels_N: Tensor | None,
     linear: PCA,
@@ -25,7 +25,7 @@ def component_metrics(
     """Metrics of one model: costs, bounds, and a linear model's cost. Nats are an image."""
     chosen = evenly_spaced(len(images_ND), BOUND_IMAGES)
     bounds = bound(model, name, images_ND[chosen], seed, None if labels_N is None else labels_N[chosen])
-    values = costs(model, found, images_ND)
+    values = costs(model, evaluation, images_ND)
     for whole in ("cost", "excess"):
         if whole in values:
             values[f"{whole}_per_pixel"] = values[whole] / images_ND.shape[1]
@@ -36,33 +36,37 @@ def component_metrics(
         case "gaussian":
             values["linear_cost"] = baseline.linear_cost(linear, images_ND)
     return values | {
-        "active_units": found.active_units,
+        "active_units": evaluation.active_units,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "mse": found.mse,
+        "mse": evaluation.mse,
         "pca_mse": baseline.reconstruction_error(linear, images_ND),
     }
 
 
-def costs(model: VAE, found: Evaluation, images_ND: Tensor) -> dict[str, float]:
+def costs(model: VAE, evaluation: Evaluation, images_ND: Tensor) -> dict[str, float]:
     """The cost of one model as `evaluate` found it, its parts, and its excess or its bits per dimension."""
-    values: dict[str, float] = {"cost": found.cost, "reconstruction": found.reconstruction, "kl": found.kl}
+    values: dict[str, float] = {
+        "cost": evaluation.cost,
+        "reconstruction": evaluation.reconstruction,
+        "kl": evaluation.kl,
+    }
     if model.likelihood.density:
-        values["bits_per_dim"] = found.cost / (images_ND.shape[1] * np.log(2)) + 8
+        values["bits_per_dim"] = evaluation.cost / (images_ND.shape[1] * np.log(2)) + 8
     else:
         values["floor"] = baseline.entropy_floor(images_ND)
-        values["excess"] = found.cost - values["floor"]
+        values["excess"] = evaluation.cost - values["floor"]
     return values
 
 
 def sum_components(components: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Metrics of RGB images whose components have models of their own, as the registry adds them."""
-    found = {}
+    merged = {}
     for how in ("sum", "mean"):
         for name, metric in METRICS.items():
             if metric.merge == how and all(name in values for values in components):
                 total = sum(values[name] for values in components)
-                found[name] = total if how == "sum" else total / len(components)
-    return found
+                merged[name] = total if how == "sum" else total / len(components)
+    return merged
 
 
 def headline(merged: Mapping[str, float], history: Sequence[EpochMetrics]) -> dict[str, float]:
@@ -70,10 +74,10 @@ def headline(merged: Mapping[str, float], history: Sequence[EpochMetrics]) -> di
 
     Costs are nats an image, summed over components. merged: as metrics/test.json has it.
     """
-    found = {name: merged[name] for name, metric in METRICS.items() if metric.headline and name in merged}
+    chosen = {name: merged[name] for name, metric in METRICS.items() if metric.headline and name in merged}
     last = max((record.epoch for record in history), default=0)
     costs = [record.cost for record in history if (record.epoch, record.split) == (last, "validation")]
-    return found | ({"val_cost": sum(costs)} if costs else {})
+    return chosen | ({"val_cost": sum(costs)} if costs else {})
 
 
 def evenly_spaced(count: int, wanted: int) -> np.ndarray:

@@ -24,7 +24,7 @@ Rebuild = Callable[[slice], Sequence[Tensor]]
 # brightness in [0, 1], (B, 3, H, W), that give a number for each image, (B,). MSE a pixel; PSNR in dB; SSIM
 # with a Gaussian window of 11 (Wang et al. 2004).
 QUALITIES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "mse": lambda found, expected: (found - expected).square().mean((1, 2, 3)),
+    "mse": lambda images, expected: (images - expected).square().mean((1, 2, 3)),
     "psnr": partial(peak_signal_noise_ratio, data_range=1.0, dim=(1, 2, 3), reduction="none"),
     "ssim": partial(structural_similarity_index_measure, data_range=1.0, reduction="none"),
 }
@@ -36,10 +36,10 @@ class ImageQuality:
     def __init__(self) -> None:
         self.count, self.sums = 0, torch.zeros(len(QUALITIES), dtype=torch.float64)
 
-    def add(self, found: Tensor, expected: Tensor) -> None:
+    def add(self, images: Tensor, expected: Tensor) -> None:
         """Count a block in. Both are brightness in [0, 1], (B, 3, H, W)."""
-        values = [quality(found, expected) for quality in QUALITIES.values()]
-        self.count += len(found)
+        values = [quality(images, expected) for quality in QUALITIES.values()]
+        self.count += len(images)
         self.sums += torch.stack([of_images.double().sum() for of_images in values])
 
     def means(self, prefix: str = "") -> dict[str, float]:
@@ -58,9 +58,9 @@ def rebuild_and_score(
     count = len(images[0])
     for start in range(0, count, BATCH):
         rows = slice(start, min(start + BATCH, count))
-        found = merge_components(rebuild(rows), side)
-        quality.add(found, merge_components([pixels[rows] / 255 for pixels in images], side))
-        yield rows, found
+        rebuilt = merge_components(rebuild(rows), side)
+        quality.add(rebuilt, merge_components([pixels[rows] / 255 for pixels in images], side))
+        yield rows, rebuilt
 
 
 def measure_stack(
@@ -80,16 +80,16 @@ def measure_stack(
     on_device, told = images_CND.to(device), None if labels_N is None else labels_N.to(device)
     evaluations = evaluate(model, components, on_device, seed, told)
     of_components = {
-        component: metrics.costs(model, found, images_ND)
-        | {"mse": found.mse, "active_units": found.active_units}
-        for component, found, images_ND in zip(components, evaluations, images_CND, strict=True)
+        component: metrics.costs(model, evaluation, images_ND)
+        | {"mse": evaluation.mse, "active_units": evaluation.active_units}
+        for component, evaluation, images_ND in zip(components, evaluations, images_CND, strict=True)
     }
 
     def rebuild(rows: slice) -> Sequence[Tensor]:
         return list(reconstruct(model, on_device[:, rows], None if told is None else told[rows]))
 
     quality = ImageQuality()
-    rebuilt = [to_bytes(found) for _, found in rebuild_and_score(list(images_CND), side, rebuild, quality)]
+    rebuilt = [to_bytes(block) for _, block in rebuild_and_score(list(images_CND), side, rebuild, quality)]
     return of_components, merge_metrics(of_components) | quality.means(), np.concatenate(rebuilt)
 
 

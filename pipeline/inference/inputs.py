@@ -103,8 +103,8 @@ def source(
     if hdf5 and len(places) > 1:
         raise PipelineError(f"{printable(hdf5[0])}: an HDF5 file beside others; expected it alone")
     if hdf5:
-        with _of_split(hdf5[0], model, split or "test", first) as found:
-            yield found
+        with _of_split(hdf5[0], model, split or "test", first) as selected:
+            yield selected
         return
     if split is not None:
         raise PipelineError(
@@ -171,13 +171,15 @@ def _check(path: Path) -> None:
                 if part == "images" or file[name].get(part, getlink=True):
                     dataset = hdf5.member(path, file[name], part)
                     if dataset.ndim and len(dataset) > MOST_PICTURES:
-                        found = f"{len(dataset):,} {part} in {name}"
-                        raise PipelineError(f"{printable(path)}: {found}; expected at most {MOST_PICTURES:,}")
+                        contents = f"{len(dataset):,} {part} in {name}"
+                        raise PipelineError(
+                            f"{printable(path)}: {contents}; expected at most {MOST_PICTURES:,}"
+                        )
 
 
 def _of_files(places: Sequence[Path], model: Autoencoder, first: int | None) -> Source:
-    found = [pair for place in places for pair in _expanded(place)][:first]
-    files = [path for path, _ in found]
+    named = [pair for place in places for pair in _expanded(place)][:first]
+    files = [path for path, _ in named]
     title = places[0] if len(places) == 1 else Path("pictures")
     _, height, width = model.image_shape
 
@@ -193,7 +195,7 @@ def _of_files(places: Sequence[Path], model: Autoencoder, first: int | None) -> 
                     yield np.stack([picture.image for picture in loaded if picture.image is not None])
         findings.check(title)
 
-    return Source([name for _, name in found], None, sum(_bytes(path) for path in files), blocks)
+    return Source([name for _, name in named], None, sum(_bytes(path) for path in files), blocks)
 
 
 def _expanded(place: Path) -> list[tuple[Path, str]]:

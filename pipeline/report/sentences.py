@@ -70,26 +70,26 @@ def about(model: ModelConfig, noun: str) -> str:
 
 def facts(params: Params, metrics: Metrics, noun: str) -> list[Fact]:
     """The key figures, of the RGB picture."""
-    rgb, found = metrics["rgb"], []
+    rgb, listed = metrics["rgb"], []
     if "bits_per_dim" in rgb:
-        found.append(Fact(text("bits_per_dim", rgb), "bits per dimension; a raw byte has 8"))
+        listed.append(Fact(text("bits_per_dim", rgb), "bits per dimension; a raw byte has 8"))
     elif "cost" in rgb:
-        found.append(Fact(text("cost", rgb), "cost, nats an RGB image"))
+        listed.append(Fact(text("cost", rgb), "cost, nats an RGB image"))
     if "excess" in rgb:
-        found.append(Fact(text("excess", rgb), "excess over the floor, nats"))
+        listed.append(Fact(text("excess", rgb), "excess over the floor, nats"))
     if used := _used(params, metrics):
         whole = params.model.latent * len(used)
-        found.append(Fact(f"{sum(used)} of {whole}", "latent units active"))
+        listed.append(Fact(f"{sum(used)} of {whole}", "latent units active"))
     for name, title in (("psnr", "PSNR, dB"), ("ssim", "SSIM")):
         if name in rgb:
             by_pca = rgb.get(f"pca_{name}")
             beside = "" if by_pca is None else f"; PCA has {METRICS[name].text(by_pca)}"
-            found.append(Fact(text(name, rgb), title + beside))
+            listed.append(Fact(text(name, rgb), title + beside))
     if judged := verdict(rgb, noun):
         read = f"{percent(rgb['sample_accuracy'])} of samples read as the {noun} asked for"
         differ = f"{rgb['sample_deviation']:.2f} of real images' deviation"
-        found.append(Fact("passes" if judged.passed else "fails", f"{read}, {differ}"))
-    return found
+        listed.append(Fact("passes" if judged.passed else "fails", f"{read}, {differ}"))
+    return listed
 
 
 def sentences(params: Params, metrics: Metrics, values: int) -> list[Sentence]:
@@ -233,8 +233,8 @@ def percent(share: float) -> str:
 
 def _used(params: Params, metrics: Metrics) -> list[int]:
     """Active units of each model; nothing unless all are known."""
-    found = [metrics.get(c, {}).get("active_units") for c in paths.components(params.model.channels)]
-    return [] if None in found else [round(value) for value in found if value is not None]
+    counts = [metrics.get(c, {}).get("active_units") for c in paths.components(params.model.channels)]
+    return [] if None in counts else [round(value) for value in counts if value is not None]
 
 
 def _than_this(more: float, form: str, unit: str) -> str:

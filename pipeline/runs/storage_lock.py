@@ -71,18 +71,18 @@ class Lease:
     def take(self, taken: Callable[[str], NoReturn]) -> None:
         """Take the lease, or call `taken`."""
         try:
-            found = self._read()
-            if found and self._counts(found):
-                taken(self._described(found))
+            lease = self._read()
+            if lease and self._counts(lease):
+                taken(self._described(lease))
             self._write()
             # Of several that found none, all have written by then, and the last one is who is read.
             time.sleep(SETTLED)
-            found = self._read()
+            lease = self._read()
         except OSError as error:
             said = one_line(error)
             raise PipelineError(f"--storage {self.storage}: cannot be written: {said}") from None
-        if found.get("driver") != self.driver:
-            taken(self._described(found))
+        if lease.get("driver") != self.driver:
+            taken(self._described(lease))
         threading.Thread(target=self._keep, name="lease", daemon=True).start()
 
     def check(self) -> None:
@@ -109,9 +109,9 @@ class Lease:
         while not self.released.wait(RENEWED):
             # `check` says so where no try succeeds.
             with suppress(OSError):
-                found = self._read()
-                if found and found.get("driver") != self.driver:
-                    self.lost = self._described(found)
+                lease = self._read()
+                if lease and lease.get("driver") != self.driver:
+                    self.lost = self._described(lease)
                     return
                 self._write()
                 self.renewed = time.monotonic()

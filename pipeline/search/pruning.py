@@ -17,7 +17,7 @@ from pipeline.trials.tuner import TrialCompute
 NAMES = re.compile(r"[0-9a-f]{16}(-\d{6}\.safetensors)?|session-[0-9a-f]{32}")
 
 
-def unasked(found: StudiesFile) -> list[Path]:
+def unasked(studies_file: StudiesFile) -> list[Path]:
     """Results, checkpoints and journals that may go. For whoever holds the trials.
 
     Raises:
@@ -25,10 +25,10 @@ def unasked(found: StudiesFile) -> list[Path]:
     """
     defaults = spec.read_defaults()
     data = TrialData(defaults)
-    spec.check(found, list(found.studies), defaults, yes=True)
-    wanted = {trial.fit for study in found.studies.values() for trial in data.plan(study)}
+    spec.check(studies_file, list(studies_file.studies), defaults, yes=True)
+    wanted = {trial.fit for study in studies_file.studies.values() for trial in data.plan(study)}
     journals = set()
-    for search in found.searches.values():
+    for search in studies_file.searches.values():
         state = SearchState(search, defaults, data)
         journals.add(state.journal.path)
         wanted |= {state.trial(tried.setting).fit for tried in state.journal.tried.values()}
@@ -39,18 +39,18 @@ def unasked(found: StudiesFile) -> list[Path]:
 
 def size(path: Path) -> int:
     """Bytes of a file, or of all that is in a folder."""
-    found = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in found if file.is_file())
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def prune(found: StudiesFile, agree: Callable[[list[Path]], bool]) -> list[Path]:
+def prune(studies_file: StudiesFile, agree: Callable[[list[Path]], bool]) -> list[Path]:
     """Delete what may go, if `agree` says so; return it.
 
     Raises:
         PipelineError: trials are being run, or something of the workspace is wrong.
     """
     with locked(TrialCompute()):
-        unused = unasked(found)
+        unused = unasked(studies_file)
         if not unused or not agree(unused):
             return []
         for path in unused:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 from pipeline.common import files, paths
 from pipeline.common.errors import PipelineError, printable
@@ -63,6 +64,8 @@ def run(data: DownloadConfig, generated: SyntheticConfig) -> None:
                     _download(known[split], target, data.source)
                 case "svhn":
                     _copy(target, sources.path_of(data.source))
+                case _:
+                    assert_never(kind)
         places.write_sums(raw)
 
 

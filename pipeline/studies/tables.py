@@ -28,7 +28,7 @@ COMPARED = tuple(METRICS[name] for name in ("excess", "bits_per_dim", "mse"))
 
 def value(result: TrialResult, metric: Metric, split: str = "test") -> float:
     """A metric of a trial's merged images."""
-    return result.snapshot.found[paths.JOINT][split][metric.name]
+    return result.snapshot.metrics[paths.JOINT][split][metric.name]
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Outcome:
 
     def measures(self) -> list[Metric]:
         """Metrics that all trials have; first, the one that decides, which the seeds have too."""
-        found = [result for _, result in self.trials]
-        common = [m for m in COMPARED if all(_has(result, m) for result in found)]
+        results = [result for _, result in self.trials]
+        common = [m for m in COMPARED if all(_has(result, m) for result in results)]
         return sorted(common, key=lambda m: self.noise(m) is None)
 
     def noise(self, measure: Metric) -> Noise | None:
@@ -54,11 +54,11 @@ class Outcome:
 
     def splits(self) -> list[str]:
         """Splits that were measured."""
-        return [split for split in SPLITS if split in self.trials[0][1].snapshot.found[paths.JOINT]]
+        return [split for split in SPLITS if split in self.trials[0][1].snapshot.metrics[paths.JOINT]]
 
 
 def _has(result: TrialResult, measure: Metric) -> bool:
-    return measure.name in result.snapshot.found[paths.JOINT]["test"]
+    return measure.name in result.snapshot.metrics[paths.JOINT]["test"]
 
 
 def results(outcome: Outcome) -> str:
@@ -69,7 +69,7 @@ def results(outcome: Outcome) -> str:
     writer.writerow([*varied, "component", "split", *COLUMNS, "seconds"])
     for trial, result in outcome.trials:
         values = [_cell(trial.setting.get(path)) for path in varied]
-        for component, splits in result.snapshot.found.items():
+        for component, splits in result.snapshot.metrics.items():
             for split in SPLITS:
                 if split in splits:
                     measured = [splits[split].get(name, "") for name in COLUMNS]
@@ -86,7 +86,7 @@ def summary(outcome: Outcome, about: str) -> dict[str, Any]:
 
     No times, so that it is the same on every machine up to rounding. `about`: what was trained, and on what.
     """
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "question": outcome.study.question,
         "about": about,
         "verdict": "\n".join(verdict(outcome)),
@@ -94,7 +94,7 @@ def summary(outcome: Outcome, about: str) -> dict[str, Any]:
     for measure in outcome.measures():
         band = outcome.noise(measure)
         if band:
-            found.setdefault("noise", {})[measure.name] = {
+            figures.setdefault("noise", {})[measure.name] = {
                 "seeds": band.seeds,
                 "mean": files.round_significant(band.mean),
                 "deviation": files.round_significant(band.deviation),
@@ -102,12 +102,12 @@ def summary(outcome: Outcome, about: str) -> dict[str, Any]:
                 "high": files.round_significant(band.high),
                 "difference": files.round_significant(band.difference),
             }
-    found["settings"] = {
+    figures["settings"] = {
         trial.label: _summarised(outcome, place) for place, (trial, _) in enumerate(outcome.trials)
     }
     if outcome.failed:
-        found["failed"] = dict(outcome.failed)
-    return found
+        figures["failed"] = dict(outcome.failed)
+    return figures
 
 
 def metrics(outcome: Outcome) -> dict[str, dict[str, float]]:
@@ -121,7 +121,7 @@ def metrics(outcome: Outcome) -> dict[str, dict[str, float]]:
 def _summarised(outcome: Outcome, place: int) -> dict[str, Any]:
     """One setting's entry."""
     trial, result = outcome.trials[place]
-    merged = result.snapshot.found[paths.JOINT]
+    merged = result.snapshot.metrics[paths.JOINT]
     values: dict[str, Any] = {name: merged["test"][name] for name in COLUMNS if name in merged["test"]}
     if outcome.study.paper:
         paper = dict(zip(map(short, outcome.study.settings), outcome.study.paper, strict=True))
@@ -145,7 +145,7 @@ def _against(outcome: Outcome, result: TrialResult) -> str:
 
 def _channel_cost(result: TrialResult, split: str) -> float:
     """Cost of one channel, as the paper has it: the mean over the three."""
-    return files.round_significant(result.snapshot.found[paths.JOINT][split]["cost"] / len(paths.COLOURS))
+    return files.round_significant(result.snapshot.metrics[paths.JOINT][split]["cost"] / len(paths.COLOURS))
 
 
 def verdict(outcome: Outcome) -> list[str]:
@@ -194,9 +194,9 @@ def _spread_of_seeds(metric: Metric, ranked: Sequence[tuple[float, str]], band: 
 
 def _against_the_defaults(metric: Metric, ranked: Sequence[tuple[float, str]], band: Noise) -> str:
     groups = {
-        "better than": [label for found, label in ranked if found < band.low],
-        "as good as": [label for found, label in ranked if band.holds(found)],
-        "worse than": [label for found, label in ranked if found > band.high],
+        "better than": [label for number, label in ranked if number < band.low],
+        "as good as": [label for number, label in ranked if band.holds(number)],
+        "worse than": [label for number, label in ranked if number > band.high],
     }
     compared = [
         f"{_listed(labels)} {'is' if len(labels) == 1 else 'are'} {how} the defaults"

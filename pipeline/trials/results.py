@@ -58,7 +58,7 @@ def save(fit: str, result: TrialResult) -> None:
     snapshot = result.snapshot
     about = {
         "epoch": snapshot.epoch,
-        "found": snapshot.found,
+        "found": snapshot.metrics,
         "history": [asdict(record) for record in snapshot.history],
         "seconds": snapshot.seconds,
         "machine": result.machine,
@@ -78,7 +78,7 @@ def load(fit: str, epochs: int) -> TrialResult | None:
         about, tensors = tensorfile.read(path(fit, epochs))
         snapshot = Snapshot(
             epoch=about["epoch"],
-            found=about["found"],
+            metrics=about["found"],
             shown=tensors["shown"].numpy(),
             history=[EpochMetrics(**record) for record in about["history"]],
             seconds=about["seconds"],

@@ -25,7 +25,7 @@ from vae.stack import TrainingState, assemble, initial_state
 SHOWN = 12  # test images whose reconstructions are kept
 
 # By component, split and measure.
-Found = dict[str, dict[str, dict[str, float]]]
+Metrics = dict[str, dict[str, dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Snapshot:
     """A fit after one of its epochs."""
 
     epoch: int
-    found: Found
+    metrics: Metrics
     shown: np.ndarray  # (SHOWN, 3, H, W) uint8: reconstructions of evenly spaced test images
     history: list[EpochMetrics]
     seconds: float  # of training, up to here
@@ -152,23 +152,23 @@ def _report(
 ) -> TrialReport:
     history = [record for state in states for record in state.history]
     last = [record for record in history if record.epoch == epoch]
-    found: Found = {record.component: {} for record in last}
+    metrics: Metrics = {record.component: {} for record in last}
     for record in last:
         if record.split == "train":
-            found[record.component]["train"] = {
+            metrics[record.component]["train"] = {
                 "cost": record.cost,
                 "reconstruction": record.reconstruction,
                 "kl": record.kl,
             }
     if data.validation:
-        _measure(found, "validation", states, data.validation, seed, device)
-    pictures = _measure(found, "test", states, data.test, seed, device)
-    found = {
+        _measure(metrics, "validation", states, data.validation, seed, device)
+    pictures = _measure(metrics, "test", states, data.test, seed, device)
+    metrics = {
         component: {split: _rounded(values) for split, values in splits.items()}
-        for component, splits in found.items()
+        for component, splits in metrics.items()
     }
     shown = pictures[evenly_spaced(len(pictures), SHOWN)]
-    snapshot = Snapshot(epoch, found, shown, history, seconds)
+    snapshot = Snapshot(epoch, metrics, shown, history, seconds)
     return TrialReport(epoch, _costs(last), seconds, snapshot)
 
 
@@ -184,7 +184,12 @@ def _costs(records: Sequence[EpochMetrics]) -> dict[str, float]:
 
 
 def _measure(
-    found: Found, split: str, states: Sequence[TrainingState], tensors: SplitTensors, seed: int, device: str
+    metrics: Metrics,
+    split: str,
+    states: Sequence[TrainingState],
+    tensors: SplitTensors,
+    seed: int,
+    device: str,
 ) -> np.ndarray:
     """Add the metrics of each component on a split, and of merged images (N, 3, H, W) uint8, returned."""
     components = [state.component for state in states]
@@ -193,9 +198,9 @@ def _measure(
         model, components, tensors.images_CND, tensors.side, tensors.labels_N, seed
     )
     for component, values in of_components.items():
-        found[component][split] = values
-    whole = found.setdefault(paths.JOINT, {})
-    whole.setdefault("train", _sums([found[component]["train"] for component in components]))
+        metrics[component][split] = values
+    whole = metrics.setdefault(paths.JOINT, {})
+    whole.setdefault("train", _sums([metrics[component]["train"] for component in components]))
     whole[split] = merged
     return rebuilt
 

@@ -21,8 +21,10 @@ from pipeline.distributed.ray_session import Session
 from pipeline.experiment import params
 from pipeline.experiment import workspace as workspaces
 from pipeline.runs import identity
+from pipeline.stages import convert, download, split
 from pipeline.stages import train as train_stage
-from tests.helpers.checkout import ROOT, Vaepipe
+from pipeline.stages.download import DownloadConfig
+from tests.helpers.checkout import CUT, ROOT, Vaepipe
 from vae.config import Sizes
 from vae.fit import fit
 from vae.modelfile import save_model
@@ -37,12 +39,13 @@ LONG: dict[str, dict[str, Any]] = {
 }
 
 
-def prepare(folder: Path, vaepipe: Vaepipe, changes: params.Changes) -> None:
+def prepare(folder: Path, changes: params.Changes) -> None:
     """A workspace in which train is next; the working directory."""
     workspaces.create(folder, changes)
     os.chdir(folder)
-    for stage in ("download", "convert", "split"):
-        assert vaepipe(stage).returncode == 0
+    download.run(DownloadConfig("synthetic"), params.read().synthetic)
+    convert.run(*CUT)
+    split.run()
 
 
 def start_training(log: Path, checkpoint_seconds: str = "0.2") -> subprocess.Popen[bytes]:
@@ -61,12 +64,12 @@ def wait_for(text: str, log: Path, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path, vaepipe: Vaepipe) -> None:
+def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path) -> None:
     """A rank is killed, the worker group restarts, Ctrl-C ends it, the same command goes on.
 
     The models are bit for bit those of plain, undisturbed `fit` with the same stacks.
     """
-    prepare(workspace / "w", vaepipe, LONG)
+    prepare(workspace / "w", LONG)
     log = workspace / "log"
     process = start_training(log)
     wait_for("epoch ", log, process)
@@ -118,7 +121,7 @@ def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path, vaepip
 @pytest.mark.day
 def test_divergence_is_said_once_and_not_retried(workspace: Path, vaepipe: Vaepipe) -> None:
     changes = LONG | {"train": {"epochs": 5, "batch_size": 50, "learning_rate": 1.0}}
-    prepare(workspace / "w", vaepipe, changes)
+    prepare(workspace / "w", changes)
     done = vaepipe("train", VAEPIPE_WORKERS="1")
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -91,12 +91,12 @@ def test_a_trial_finds_what_fit_and_evaluate_find(tmp_path: Path) -> None:
     for component, measured in zip(
         given.components, evaluate(model, given.components, given.test.images_CND, 0), strict=True
     ):
-        assert late.found[component]["test"]["cost"] == pytest.approx(measured.cost, rel=1e-5)
-        assert late.found[component]["test"]["mse"] == pytest.approx(measured.mse, rel=1e-5)
-    costs = [late.found[component]["test"]["cost"] for component in given.components]
-    assert late.found["rgb"]["test"]["cost"] == pytest.approx(sum(costs), rel=1e-5)
-    assert late.found["rgb"]["test"]["mse"] == 0.25
-    assert set(late.found["rgb"]) == {"train", "validation", "test"}
+        assert late.metrics[component]["test"]["cost"] == pytest.approx(measured.cost, rel=1e-5)
+        assert late.metrics[component]["test"]["mse"] == pytest.approx(measured.mse, rel=1e-5)
+    costs = [late.metrics[component]["test"]["cost"] for component in given.components]
+    assert late.metrics["rgb"]["test"]["cost"] == pytest.approx(sum(costs), rel=1e-5)
+    assert late.metrics["rgb"]["test"]["mse"] == 0.25
+    assert set(late.metrics["rgb"]) == {"train", "validation", "test"}
     assert late.shown.shape == (trial.SHOWN, 3, 8, 8)
     assert {r.epoch for r in late.history} == set(range(1, 7))
 
@@ -104,7 +104,7 @@ def test_a_trial_finds_what_fit_and_evaluate_find(tmp_path: Path) -> None:
 def test_snapshots_are_what_shorter_trainings_find(tmp_path: Path) -> None:
     whole = snapshots(follow(tmp_path, Fit("a", TINY, FITTED, (2, 6))))
     [short] = snapshots(follow(tmp_path, Fit("b", TINY, replace(FITTED, epochs=2), (2,))))
-    assert whole[0].found == short.found
+    assert whole[0].metrics == short.metrics
     np.testing.assert_array_equal(whole[0].shown, short.shown)
 
 
@@ -120,7 +120,7 @@ def test_an_interrupted_trial_goes_on_to_the_same_end(tmp_path: Path, until: int
     assert [report.epoch for report in rest] == list(range(1, 7))
     whole_costs = [report.costs for report in follow(tmp_path / "c", job)]
     assert [report.costs for report in rest] == whole_costs
-    assert [s.found for s in kept + snapshots(rest)] == [s.found for s in whole]
+    assert [s.metrics for s in kept + snapshots(rest)] == [s.metrics for s in whole]
 
 
 def test_a_trial_that_is_tried_again_keeps_its_progress(tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_a_joint_trial_has_one_component(tmp_path: Path) -> None:
     joint = replace(TINY, channels="joint")
     given = data(("rgb",), pixels=192)
     [found] = snapshots(follow(tmp_path, Fit("key", joint, FITTED, (6,)), given))
-    assert set(found.found) == {"rgb"}
-    assert found.found["rgb"]["test"]["excess"] > 0
+    assert set(found.metrics) == {"rgb"}
+    assert found.metrics["rgb"]["test"]["excess"] > 0
     assert found.shown.shape == (trial.SHOWN, 3, 8, 8)
 
 
@@ -163,9 +163,9 @@ def test_results_come_back_whole_or_not_at_all(workspace: Path) -> None:
     results.save("key", TrialResult(found, "1 CPU thread"))
     read = results.load("key", 6)
     assert read
-    assert (read.machine, read.snapshot.found, read.snapshot.history) == (
+    assert (read.machine, read.snapshot.metrics, read.snapshot.history) == (
         "1 CPU thread",
-        found.found,
+        found.metrics,
         found.history,
     )
     np.testing.assert_array_equal(read.snapshot.shown, found.shown)
