@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 BLOCK = 4096  # images in memory as numbers at a time
+# x (1 - x) averaged over pixels, below which all but a few are black or white: float32's rounding of it.
+NO_GREY = 1e-6
 
 
 def entropy_floor(images: Tensor) -> float:
@@ -18,7 +20,7 @@ def entropy_floor(images: Tensor) -> float:
     counts = torch.bincount(images.flatten(), minlength=256).double()
     x = torch.arange(256, dtype=torch.float64) / 255
     entropy = -(torch.special.xlogy(x, x) + torch.special.xlogy(1 - x, 1 - x))
-    return float((counts @ entropy) / images.shape[0])
+    return float((counts @ entropy) / images.shape[0]) + 0.0  # no minus zero
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,16 @@ def fit_pca(images_ND: Tensor, latent: int) -> PCA:
     )
 
 
-def linear_excess(pca: PCA, images_ND: Tensor) -> float:
+def linear_excess(pca: PCA, images_ND: Tensor) -> float | None:
     """Cost over the entropy floor of the best linear-Gaussian model, nats an image, to second order.
 
     Near x, the Bernoulli cross-entropy less its floor is (x - p)^2 / (2 v), with v the pixel's variance; so
     the best linear VAE is probabilistic PCA with that noise (Lucas et al. 2019). It keeps the axes whose
-    variance exceeds v. Fitted to the images of `pca`, measured on these (uint8).
+    variance exceeds v. Fitted to the images of `pca`, measured on these (uint8). None where pixels are black
+    or white, and v is 0: every error of a linear model would cost without bound.
     """
+    if pca.noise < NO_GREY:
+        return None
     signal_K = (pca.variances_K - pca.noise).clamp_min(0)
     return _linear(pca, images_ND, signal_K, pca.noise)
 

@@ -65,8 +65,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, indented, whole or not at all (see `atomic_file`)."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    """Write a value as JSON, indented, whole or not at all (see `atomic_file`).
+
+    Raises:
+        ValueError: a number in it is NaN or infinite, which is no JSON.
+    """
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def round_significant(value: float) -> float:

@@ -32,7 +32,8 @@ def component_metrics(
     values |= {"iw_cost": bounds.weighted, "iw_gain": bounds.gain}
     match model.config.likelihood:
         case "bernoulli":
-            values["linear_cost"] = values["floor"] + baseline.linear_excess(linear, images_ND)
+            if (excess := baseline.linear_excess(linear, images_ND)) is not None:
+                values["linear_cost"] = values["floor"] + excess
         case "gaussian":
             values["linear_cost"] = baseline.linear_cost(linear, images_ND)
     return values | {

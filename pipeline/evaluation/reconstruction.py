@@ -3,6 +3,7 @@
 `rebuild_and_score` is the paper's section 3.3, for models and for any other way to rebuild an image.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -43,9 +44,10 @@ class ImageQuality:
         self.sums += torch.stack([of_images.double().sum() for of_images in values])
 
     def means(self, prefix: str = "") -> dict[str, float]:
-        """The means so far, by name."""
+        """The means so far, by name; without infinite ones, as PSNR is of an image without error."""
         names = (f"{prefix}{name}" for name in QUALITIES)
-        return dict(zip(names, (self.sums / self.count).tolist(), strict=True))
+        means = zip(names, (self.sums / self.count).tolist(), strict=True)
+        return {name: mean for name, mean in means if math.isfinite(mean)}
 
 
 def rebuild_and_score(

@@ -15,14 +15,15 @@ def conditional_metrics(
 ) -> dict[str, float]:
     """Accuracy of a classifier on real images and on samples of each label; deviation of the samples.
 
-    The deviation, since the mean picture of each label would be read right every time. samples:
+    The deviation, since the mean picture of each label would be read right every time; it is left out where
+    no two real images of a label differ. samples:
     brightness, asked: (S,) int64; crops: uint8, labels: (N,) int64, real ones; pictures are (·, 3, H, W).
     """
+    of_real_images = _deviation(crops / 255, labels)
     return {
         "classifier_accuracy": float((classifier.predict(reader, crops) == labels).double().mean()),
         "sample_accuracy": float((classifier.predict(reader, samples) == asked).double().mean()),
-        "sample_deviation": _deviation(samples, asked) / _deviation(crops / 255, labels),
-    }
+    } | ({"sample_deviation": _deviation(samples, asked) / of_real_images} if of_real_images else {})
 
 
 def _deviation(pictures: Tensor, labels: Tensor) -> float:

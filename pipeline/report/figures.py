@@ -118,8 +118,8 @@ def activity(variance: Sequence[float], component: str, threshold: float) -> str
         colors = [color if variance > threshold else "#aaaaaa" for variance in heights]
         axis.bar(range(len(order)), heights, width=0.8 if len(order) <= LABELLED else 1, color=colors)
         axis.axhline(threshold, color=GREY, linewidth=1, linestyle="--")
+        axis.set_ylim(LEAST_VARIANCE, 2 * max(1, *heights))  # before the scale: all heights may be 0
         axis.set_yscale("log")
-        axis.set_ylim(LEAST_VARIANCE, 2 * max(1, *heights))
         axis.set_xlim(-0.8, len(order) - 0.2)
         axis.set_ylabel("variance of the mean")
         if len(order) <= LABELLED:

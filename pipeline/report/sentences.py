@@ -98,6 +98,7 @@ def sentences(params: Params, metrics: Metrics, values: int) -> list[Sentence]:
         Sentence("Latent space", units(params, metrics)),
         Sentence("Pictures", pictures(params, metrics, values)),
         Sentence("Cost", cost(metrics, values)),
+        Sentence("Left out", left_out(params, metrics)),
     )
     return [sentence for sentence in written if sentence.text]
 
@@ -192,6 +193,25 @@ def cost(metrics: Metrics, values: int) -> str:
         written.append(
             f"A tighter bound, with many samples of z, is {number(rgb['iw_gain'], ',.1f')} nats lower: "
             "at least so much of the cost is the bound's looseness."
+        )
+    return " ".join(written)
+
+
+def left_out(params: Params, metrics: Metrics) -> str:
+    """Sentences on metrics that have no finite value here, and why."""
+    rgb, written = metrics["rgb"], []
+    if "floor" in rgb and "linear_cost" not in rgb:
+        without = [c for c in metrics if c in paths.COLOURS and "linear_cost" not in metrics[c]]
+        of = f" of {_listed(without)}" if without else ""
+        written.append(
+            f"There is no linear model to compare the cost with: the pixels{of} are black or white, and "
+            "under a Bernoulli likelihood every error of a linear model would cost without bound."
+        )
+    if "mse" in rgb and "psnr" not in rgb:
+        written.append("PSNR is infinite: some test image is reconstructed without any error.")
+    if "sample_accuracy" in rgb and "sample_deviation" not in rgb:
+        written.append(
+            "Whether samples of a label differ is not measured: no label has two test images that differ."
         )
     return " ".join(written)
 

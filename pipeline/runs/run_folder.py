@@ -82,7 +82,7 @@ class RunFolder:
         """
         part = f"{self.root}/.{name}.{uuid.uuid4().hex}.part"
         try:
-            self._write(part, json.dumps(value, indent=1))
+            self._write(part, json.dumps(value, indent=1, allow_nan=False))
             self.files.move(part, f"{self.root}/{name}")
         except OSError as error:
             raise self._unwritable(error) from None

@@ -58,6 +58,7 @@ def test_the_linear_excess_is_the_best_of_linear_models(images: torch.Tensor) ->
     """In closed form, and no other signal along an axis costs less."""
     found = baseline.fit_pca(images, 5)
     excess = baseline.linear_excess(found, images)
+    assert excess is not None
     kept = found.variances_K[found.variances_K > found.noise]
     lost = found.rest + float(found.variances_K[len(kept) :].sum())
     expected = float((0.5 * (1 + torch.log(kept / found.noise))).sum()) + lost / (2 * found.noise)

@@ -1,7 +1,6 @@
-"""judge and merge for models that the paper did not have, on models that were hardly trained."""
+"""classifier and merge for models that the paper did not have, on models that were hardly trained."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,51 +10,18 @@ import torch
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
 from pipeline.data import images, store
-from pipeline.experiment import params
 from pipeline.stages import classifier as classifier_stage
 from pipeline.stages import merge
-from tests.helpers.checkout import ROOT
-from tests.helpers.models import model, start
-from vae import classifier
-from vae.config import ModelConfig, Sizes
-from vae.modelfile import save_model
-
-TINY = {
-    "latent": 3,
-    "hidden": (6,),
-    "activation": "relu",
-    "centred": True,
-    "shortcut": True,
-    "calibrated": True,
-}
+from tests.helpers.merging import TINY, ready, write_channels
+from tests.helpers.models import model
+from vae.config import Sizes
 
 
 @pytest.fixture
 def channels(workspace: Path, crops: tuple[np.ndarray, np.ndarray]) -> Path:
     """A workspace that holds data/channels: 200 training and 100 test crops, at half their size."""
-    pixels, labels = crops[0][..., ::2, ::2], crops[1]
-    for channel, colour in enumerate(paths.COLOURS):
-        with store.create(paths.channel(colour)) as file:
-            for name, part in (("train", slice(200)), ("test", slice(200, 300))):
-                shape = pixels[part, channel].shape
-                file.create(name, shape, labels[part] % 10)[:] = pixels[part, channel]
+    write_channels(crops[0][..., ::2, ::2], crops[1] % 10, 200)
     return workspace
-
-
-def ready(config: ModelConfig, monkeypatch: pytest.MonkeyPatch, classes: int = 0) -> params.Params:
-    """A workspace in which merge is next."""
-    monkeypatch.setattr(classifier, "STEPS", 3)
-    classifier_stage.run(config.conditional, 0.0, 0)
-    names = paths.components(config.channels)
-    paths.MODELS.mkdir()
-    paths.HISTORY.parent.mkdir()
-    rows = [f"1,{name},train,700,690,10\n" for name in names]
-    paths.HISTORY.write_text("".join(["epoch,component,split,cost,reconstruction,kl\n", *rows]))
-    for name in names:
-        sizes = Sizes((len(paths.colours(name)), 16, 16), classes)
-        save_model(paths.model(name), start(name, sizes, config))
-    read = params.read(ROOT / "params.yaml")
-    return replace(read, model=config, data=replace(read.data, validation=0.0))
 
 
 @pytest.mark.slow
