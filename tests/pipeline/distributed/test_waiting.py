@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,8 @@ def busy() -> Iterator[tuple[str, int]]:
         greedy.wait()
     finally:
         for process in (*psutil.Process(head.pid).children(recursive=True), head):
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # some end with those that were killed before
+                process.kill()
         head.wait()
         subprocess.run(["rm", "-rf", folder], check=False)
 
