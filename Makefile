@@ -32,7 +32,7 @@ test-lowest:
 	build/lowest/bin/python tests/project/lowest_versions.py > build/lowest/constraints.txt
 	build/lowest/bin/pip install --quiet --upgrade pip
 	build/lowest/bin/pip install --quiet --constraint build/lowest/constraints.txt --editable '.[pipeline,search]' --group dev
-	build/lowest/bin/pytest -m 'not slow and not cluster and not day'
+	build/lowest/bin/pytest $(PARALLEL) -m 'not slow and not cluster and not day'
 
 bench: .venv/bench
 	$(BIN)/python -m bench
