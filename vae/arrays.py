@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 Array = TypeVar("Array", np.ndarray, Tensor)
-Labels = np.ndarray | Tensor | Sequence[int]
+Labels = np.ndarray | Tensor | Sequence[int] | Sequence[str]
+SHOWN = 10  # names in an error
+ROUNDING = 1e-5  # by which brightness may be out of its range: what resizing leaves
 
 
 def check_images(images: Any, image_shape: tuple[int, ...]) -> None:
@@ -24,9 +26,9 @@ def check_images(images: Any, image_shape: tuple[int, ...]) -> None:
         raise ValueError(f"images should be (N, {wanted}); found {shape(images)}")
     if kind == "floating" and len(images):
         least, most = (float(bound) for bound in (images.min(), images.max()))
-        if not (least >= 0 and most <= 1):  # NaN is neither
+        if not (least >= -ROUNDING and most <= 1 + ROUNDING):  # NaN is neither
             raise ValueError(
-                f"floating-point images should be from 0 to 1; found {least:g} to {most:g}; "
+                f"floating-point images should be from 0 to 1; found {least:.9g} to {most:.9g}; "
                 "divide bytes by 255"
             )
 
@@ -43,9 +45,14 @@ def check_latents(z: Any, latent: int, *, one: bool = False) -> None:
         raise ValueError("z should be finite in float32; found NaN or infinity")
 
 
-def labels(given: Labels | None, count: int, classes: int) -> Tensor | None:
-    """Check labels and bring them to (count,) int64; None for models that take none, where classes is 0."""
-    wanted = f"({count},) whole numbers from 0 to {classes - 1}"
+def labels(given: Labels | None, count: int, names: Sequence[str]) -> Tensor | None:
+    """Check labels, places in the names or names, and bring them to places, (count,) int64.
+
+    None for models that take none, which have no names.
+    """
+    classes = len(names)
+    shown = ", ".join(names[:SHOWN]) + (", ..." if classes > SHOWN else "")
+    wanted = f"({count},) whole numbers from 0 to {classes - 1}, or names ({shown})"
     if given is None:
         if classes:
             raise ValueError(f"these models are conditional: labels should be {wanted}; found none")
@@ -53,6 +60,11 @@ def labels(given: Labels | None, count: int, classes: int) -> Tensor | None:
     if not classes:
         raise ValueError("these models are not conditional: they take no labels")
     array = given.cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    if array.dtype.kind == "U" and array.shape == (count,):
+        places = {name: place for place, name in enumerate(names)}
+        if unknown := sorted(set(array.tolist()) - places.keys()):
+            raise ValueError(f"labels should be {wanted}; found {unknown[0]!r}")
+        array = np.array([places[name] for name in array.tolist()], np.int64)
     if array.shape != (count,) or array.dtype.kind not in "iu":
         raise ValueError(f"labels should be {wanted}; found {shape(array)} {array.dtype}")
     if count and not 0 <= array.min() <= array.max() < classes:

@@ -107,8 +107,7 @@ def load(path: Path) -> Classifier:
     """
     about, tensors = tensorfile.read(path)
     try:
-        sizes = about["classifier"]
-        model = Classifier(Sizes(tuple(sizes["image"]), sizes["classes"]))
+        model = Classifier(tensorfile.sizes(about["classifier"]))
         model.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

@@ -22,10 +22,15 @@ BOUND_SAMPLES = 512  # of z for an image, in the importance-weighted bound
 
 @dataclass(frozen=True)
 class Sizes:
-    """Image shape and number of classes of a model, taken from the data."""
+    """Image shape and classes of a model, taken from the data."""
 
     image: tuple[int, int, int]  # channels, height, width
-    classes: int = 0  # of a conditional model; 0: it is told none
+    class_names: tuple[str, ...] = ()  # of a conditional model, which is told a place in them; else none
+
+    @property
+    def classes(self) -> int:
+        """Number of classes that the model is told; 0: it is told none."""
+        return len(self.class_names)
 
     @property
     def pixels(self) -> int:
@@ -90,6 +95,11 @@ class TrainConfig:
     def schedule_depends_on_epochs(self) -> bool:
         """Whether the first epochs of a longer run would be others than these."""
         return self.decay != "none"
+
+
+def numbered(classes: int) -> tuple[str, ...]:
+    """Names of classes that have none but their numbers, from 0."""
+    return tuple(map(str, range(classes)))
 
 
 def _require(field: str, value: Any, holds: Callable[[Any], bool], rule: str) -> None:

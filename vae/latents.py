@@ -30,8 +30,8 @@ def decode(model: VAE, z_NK: Tensor, labels_N: Tensor | None = None) -> Tensor:
 
 def traverse(model: VAE, units: Sequence[int], steps: int, label: int | None = None) -> Tensor:
     """One unit at a time from -REACH to REACH, the others at 0, (units, steps, D)."""
-    values = torch.linspace(-REACH, REACH, steps)
-    z = torch.zeros(len(units), steps, model.mu.weight.shape[-1])
+    values = torch.linspace(-REACH, REACH, steps, dtype=torch.float32)
+    z = torch.zeros(len(units), steps, model.mu.weight.shape[-1], dtype=torch.float32)
     for row, unit in enumerate(units):
         z[row, :, unit] = values
     labels = None if label is None else torch.full((len(units) * steps,), label)

@@ -8,7 +8,8 @@
 Images are (N, 3, H, W). They go in as uint8, 0 to 255, or as floating-point brightness in [0, 1], and come
 out as brightness, float32. Latents are posterior means, (N, K) float32, K summed over the components, in the
 order of `components`. What is given as numpy comes back as numpy, what is given as torch comes back as torch
-on the same device. Labels are (N,) whole numbers; conditional models need them, others take none.
+on the same device. Labels are (N,) places in `class_names`, or names; conditional models need them, others
+take none.
 """
 
 import hashlib
@@ -72,6 +73,7 @@ class Autoencoder:
         self.image_shape: tuple[int, int, int] = (3, height, width)
         self.latent = sum(state.config.latent for state in states)  # K
         self.classes = states[0].sizes.classes  # of a conditional model; 0: it takes no labels
+        self.class_names = states[0].sizes.class_names  # a label is a place in them
 
     def __repr__(self) -> str:
         conditional = f", classes={self.classes}" if self.classes else ""
@@ -125,7 +127,7 @@ class Autoencoder:
         drawn = [latents.sample_prior(model, name, n, seed) for name, model in self._models.items()]
         return self.decode(torch.cat(drawn, dim=1), labels)
 
-    def interpolate(self, a: Array, b: Array, steps: int = 9, label: int | None = None) -> Array:
+    def interpolate(self, a: Array, b: Array, steps: int = 9, label: int | str | None = None) -> Array:
         """Images on the straight line from latent a to latent b, both (K,), ends included: (steps, 3, H, W).
 
         A straight line, not an arc over the sphere (White 2016): that keeps the length of draws from the
@@ -139,12 +141,12 @@ class Autoencoder:
         arrays.check_latents(a, self.latent, one=True)
         arrays.check_latents(b, self.latent, one=True)
         start, end = arrays.tensor(a, torch.device("cpu")), arrays.tensor(b, torch.device("cpu"))
-        way = torch.linspace(0, 1, steps)[:, None]
-        images = self.decode((1 - way) * start + way * end, None if label is None else [label] * steps)
+        way = torch.linspace(0, 1, steps, dtype=torch.float32, device="cpu")[:, None]
+        images = self.decode((1 - way) * start + way * end, None if label is None else np.full(steps, label))
         return arrays.like(a, images)
 
     def _encoded(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        x = x / 255 if x.dtype == torch.uint8 else x
+        x = x.float() / 255 if x.dtype == torch.uint8 else x.clamp(0, 1)
         # A component's image is a row of its channels, one after another.
         rows = x.reshape(len(x), len(self._models), -1)
         labels_N = None if labels is None else labels[None]
@@ -157,7 +159,7 @@ class Autoencoder:
         return merge_components(images, self.image_shape[1:])
 
     def _condition_labels(self, labels: Labels | None, count: int) -> Tensor | None:
-        found = arrays.labels(labels, count, self.classes)
+        found = arrays.labels(labels, count, self.class_names)
         return None if found is None else found.to(self.device)
 
     @torch.no_grad()  # not inference_mode: what comes out may be put into a graph
@@ -170,7 +172,7 @@ class Autoencoder:
     ) -> Array:
         """The function of all rows, a batch at a time; results go where `given` is before the next begins."""
         home = given.device if isinstance(given, Tensor) else torch.device("cpu")
-        found = torch.empty((len(given), *shape), device=home)
+        found = torch.empty((len(given), *shape), dtype=torch.float32, device=home)
         for start in range(0, len(given), self.batch):
             rows = slice(start, start + self.batch)
             labels_N = None if labels is None else labels[rows]

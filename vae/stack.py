@@ -91,7 +91,9 @@ def assemble(states: Sequence[TrainingState], device: torch.device) -> VAE:
     for state in states:
         if (state.sizes, state.config) != (first.sizes, first.config):
             raise ValueError(f"{state.component} and {first.component} are of different shapes: no stack")
-    model = VAE(len(states), first.sizes, first.config)
+    # Of float32 on the host, whatever torch's defaults are.
+    with torch.device("cpu"):
+        model = VAE(len(states), first.sizes, first.config).float()
     with torch.no_grad():
         for name, tensor in chain(model.named_parameters(), model.named_buffers()):
             for c, state in enumerate(states):

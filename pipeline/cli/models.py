@@ -4,7 +4,7 @@ No DVC and no Ray: all they need is a folder of models.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,11 +22,21 @@ Device = Annotated[
 Pictures = Annotated[
     list[Path],
     typer.Argument(
-        metavar="IMAGES...", help="Pictures, folders of them, or one HDF5 file: data/svhn.h5.", **options.PATH
+        metavar="IMAGES...",
+        help="Pictures, folders of them, or one .npz, .mat or HDF5 file: data/svhn.h5.",
+        **options.PATH,
     ),
 ]
-Split = Annotated[str | None, typer.Option(help="Of an HDF5 file. Default: test.")]
-Digit = Annotated[int | None, typer.Option(min=0, help="The label that conditional models are told.")]
+Split = Annotated[str | None, typer.Option(help="Of an .npz or HDF5 file. Default: test, or the only one.")]
+Digit = Annotated[str | None, typer.Option(metavar="NAME", help="The class that a model is told.")]
+FramesOption = Annotated[
+    Literal["one", "first", "all"],
+    typer.Option("--frames", help="Of a file with several: refuse, or take."),
+]
+WhiteLevel = Annotated[
+    int | None,
+    typer.Option(min=1, help="The number that is white, as data.white_level."),
+]
 Png = Annotated[
     Path,
     typer.Option("--out", "-o", metavar="FILE.png", help="The picture to write.", **options.PATH),
@@ -46,6 +56,8 @@ def encode(
     bits: Annotated[int, typer.Option(metavar="16|8", help="Of each number. 8 take twice as long.")] = 16,
     split: Split = None,
     digit: Digit = None,
+    frames: FramesOption = "one",
+    white_level: WhiteLevel = None,
     device: Device = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
@@ -56,7 +68,7 @@ def encode(
 
     outputs.check_file(out, ".h5", images, replace=force)
     model = inputs.models(models, device)
-    with inputs.source(images, model, split) as source:
+    with inputs.source(images, model, split, frames=frames, white_level=white_level) as source:
         done = codec.encode(source, source.condition_labels(model, digit), model, bits, out)
     typer.echo(
         f"{out}: {done.pictures:,} pictures, {done.before:,} bytes -> {done.after:,} bytes, "
@@ -90,6 +102,8 @@ def reconstruct(
     count: Shown = 64,
     split: Split = None,
     digit: Digit = None,
+    frames: FramesOption = "one",
+    white_level: WhiteLevel = None,
     device: Device = None,
 ) -> None:
     """Draw pictures, each above its reconstruction."""
@@ -98,7 +112,7 @@ def reconstruct(
 
     outputs.check_picture(out, images)
     model = inputs.models(models, device)
-    with inputs.source(images, model, split, count) as source:
+    with inputs.source(images, model, split, count, frames=frames, white_level=white_level) as source:
         reconstructions(source, source.condition_labels(model, digit), model, out)
         typer.echo(f"{out}: {len(source):,} pictures, each above its reconstruction")
 

@@ -23,7 +23,13 @@ def download() -> None:
     with guard.stage("download"):
         read = params.read()
         data = stage.DownloadConfig(
-            read.data.source, read.data.format, read.data.extra, read.data.size, read.data.test
+            source=read.data.source,
+            format=read.data.format,
+            extra=read.data.extra,
+            size=read.data.size,
+            frames=read.data.frames,
+            white_level=read.data.white_level,
+            test=read.data.test,
         )
         stage.run(data, read.synthetic)
 

@@ -1,6 +1,6 @@
 """The channel files as models see them: for each component, an image is a row of bytes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -12,6 +12,9 @@ from pipeline.data import store
 from pipeline.data.store import Provenance, Split
 from vae.config import Sizes
 from vae.images import merge_components
+
+HELD_OUT = "validation"  # a split of images whose owner has held them out
+NAMED = 5  # classes that an error names
 
 
 @dataclass(frozen=True)
@@ -42,26 +45,61 @@ class Images:
         arrays = [self.pixels[component] for component in components]
         return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
-    def condition_labels(self) -> np.ndarray:
-        """The labels as a conditional model is told them, (N,) int64.
+    def label_names(self) -> list[str]:
+        """The name of each image's label; nothing where there are none."""
+        labels = [] if self.labels is None else self.labels.tolist()
+        return [self.classes[label] if self.classes else str(label) for label in labels]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The labels that occur in training, which a conditional model is told by their places."""
+
+    labels: np.ndarray  # (K,) ascending, as the files have them
+    names: tuple[str, ...]  # K
+
+    def places(self, images: Images, which: str) -> np.ndarray:
+        """The labels as a conditional model is told them, (N,) int64, from 0 to K - 1.
+
+        which: what errors call the images, such as "test".
 
         Raises:
-            ValueError: there are none.
+            PipelineError: some images have no label, or one that no training image has.
         """
-        if self.labels is None:
-            raise ValueError("these images have no labels")
-        return self.labels.astype(np.int64)
+        if images.labels is None:
+            raise PipelineError(
+                f"{paths.PARAMS}: model.conditional is true, but the {which} images have no labels; set it "
+                "to false, or give them labels, such as class folders"
+            )
+        unseen = ~np.isin(images.labels, self.labels)
+        if unseen.any():
+            names = sorted({name for name, new in zip(images.label_names(), unseen, strict=True) if new})
+            listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+            raise PipelineError(
+                f"{paths.PARAMS}: model.conditional is true, but {unseen.sum():,} {which} images are of "
+                f"classes that no training image has ({listed}); set it to false, or move those images"
+            )
+        return np.searchsorted(self.labels, images.labels).astype(np.int64)
 
 
 def load_training(components: Sequence[str], validation: float) -> tuple[Images, Images]:
-    """Images to fit, and those held out: the last share of train, as one block, perhaps empty.
+    """Images to fit, and those held out, perhaps none.
+
+    The latter are the split validation; without one the last share of train, as one block.
 
     Raises:
         PipelineError: a channel file is absent, damaged, or does not fit the others.
     """
-    # Before train, so that both results are parts of one array.
-    everything, counts = _read(components, ("extra", "train"), needed="train")
-    kept = len(everything) - int(counts["train"] * validation)
+    # In this order, so that both results are parts of one array.
+    everything, labels = _read(components, ("extra", "train", HELD_OUT), needed="train")
+    if HELD_OUT in labels:
+        kept = len(everything) - labels[HELD_OUT].count
+        fitted = [of_split for name, of_split in labels.items() if name != HELD_OUT]
+        return (
+            replace(everything.part(slice(kept)), labels=_together(fitted)),
+            replace(everything.part(slice(kept, None)), labels=labels[HELD_OUT].labels),
+        )
+    kept = len(everything) - int(labels["train"].count * validation)
     return everything.part(slice(kept)), everything.part(slice(kept, None))
 
 
@@ -74,28 +112,34 @@ def load_test(components: Sequence[str]) -> Images:
     return _read(components, ("test",), needed="test")[0]
 
 
-def sizes(training: Images, conditional: bool) -> Sizes:
-    """The image shape and the number of classes of each component's model, taken from the data.
-
-    Raises:
-        PipelineError: a conditional model has no labels to be told.
-    """
+def sizes(training: Images, classes: Classes | None) -> Sizes:
+    """The image shape and the classes of each component's model, taken from the data."""
     channels = len(paths.colours(next(iter(training.pixels))))
-    return Sizes((channels, *training.side), classes(training) if conditional else 0)
+    return Sizes((channels, *training.side), classes.names if classes else ())
 
 
-def classes(training: Images) -> int:
-    """Number of classes that labels name.
+def known_classes(training: Images) -> Classes:
+    """The classes of training images.
 
     Raises:
-        PipelineError: the images have none.
+        PipelineError: the images have no labels.
     """
     if training.labels is None:
         raise PipelineError(
             f"{paths.PARAMS}: model.conditional is true, but the images have no labels; set it to false, or "
             "give them labels, such as class folders"
         )
-    return len(training.classes) or int(training.labels.max()) + 1
+    labels = np.unique(training.labels)
+    names = (training.classes[label] if training.classes else str(label) for label in labels.tolist())
+    return Classes(labels, tuple(names))
+
+
+def check_test_labels(classes: Classes) -> None:
+    """Raise unless a conditional model can be told the label of every test image."""
+    with store.read(paths.channel(paths.COLOURS[0]), dimensions=3) as splits:
+        if "test" in splits:
+            split = splits["test"]
+            classes.places(Images({}, (0, 0), split.labels, split.classes), "test")
 
 
 def provenance() -> dict[str, tuple[int, Provenance | None]]:
@@ -104,8 +148,16 @@ def provenance() -> dict[str, tuple[int, Provenance | None]]:
         return {name: (split.shape[0], split.provenance) for name, split in splits.items()}
 
 
-def _read(components: Sequence[str], names: Sequence[str], needed: str) -> tuple[Images, dict[str, int]]:
-    """Read those of the splits that there are, one after another, and count the images of each."""
+@dataclass(frozen=True)
+class _Labels:
+    """Labels of one split."""
+
+    count: int  # images
+    labels: np.ndarray | None
+
+
+def _read(components: Sequence[str], names: Sequence[str], needed: str) -> tuple[Images, dict[str, _Labels]]:
+    """Read those of the splits that there are, one after another; and the labels of each."""
     colours = [colour for component in components for colour in paths.colours(component)]
     with ExitStack() as stack:
         channels = {c: stack.enter_context(store.read(paths.channel(c), dimensions=3)) for c in colours}
@@ -113,13 +165,14 @@ def _read(components: Sequence[str], names: Sequence[str], needed: str) -> tuple
         parts = {colour: [splits[name] for name in names] for colour, splits in channels.items()}
         first = parts[colours[0]]
         _, height, width = first[0].shape
+        labels = {n: _Labels(s.shape[0], s.labels) for n, s in zip(names, first, strict=True)}
         images = Images(
             {c: _stacked([parts[colour] for colour in paths.colours(c)]) for c in components},
             (height, width),
-            _labels(first),
+            _together(labels.values()),
             first[-1].classes,
         )
-        return images, {name: split.shape[0] for name, split in zip(names, first, strict=True)}
+        return images, labels
 
 
 def _common_splits(
@@ -146,7 +199,7 @@ def _common_splits(
     return common
 
 
-def _labels(splits: Sequence[Split]) -> np.ndarray | None:
+def _together(splits: Collection[_Labels]) -> np.ndarray | None:
     """(N,) of all of them; None where one has none."""
     labels = [split.labels for split in splits if split.labels is not None]
     return np.concatenate(labels) if len(labels) == len(splits) else None

@@ -18,6 +18,7 @@ from pipeline.common import files, paths
 from pipeline.common.errors import PipelineError
 from pipeline.data import hdf5
 
+SPLITS = ("train", "validation", "test", "extra")  # validation: of images whose owner has held some out
 BLOCK = 4096  # images in memory at a time; 12 MB of RGB crops
 REMEDY = "delete it and run `dvc repro`"
 DIFFERENT_RUNS = "they are not of one run of split; delete data/channels and run `dvc repro`"
@@ -110,7 +111,7 @@ def read(path: Path, dimensions: int) -> Iterator[dict[str, Split]]:
         raise PipelineError(f"{path}: not a whole HDF5 file ({error}); {REMEDY}") from None
     with file:
         # HDF5 lists groups by name; people expect training images first.
-        names = [name for name in paths.SPLITS if name in file]
+        names = [name for name in SPLITS if name in file]
         if not names:
             raise PipelineError(f"{path}: no split in it; expected train and test; {REMEDY}")
         yield {name: _split(path, name, file[name], dimensions) for name in names}

@@ -17,7 +17,7 @@ class SplitRefs:
 
     stacks: Mapping[tuple[str, ...], ray.ObjectRef]  # by components: (C, N, D) uint8
     side: tuple[int, int]  # height and width
-    labels: np.ndarray | None  # (N,) int64; None where no model is told them
+    labels: np.ndarray | None  # (N,) int64, places of classes; None where no model is told them
 
     def stack(self, components: tuple[str, ...]) -> torch.Tensor:
         """(C, N, D) uint8, read-only: the node's shared copy itself, where these were put as one stack."""
@@ -34,10 +34,10 @@ class SplitRefs:
         return None if self.labels is None else torch.tensor(self.labels)
 
 
-def put_images(images: Images, groups: Iterable[tuple[str, ...]], *, labels: bool) -> SplitRefs:
+def put_images(images: Images, groups: Iterable[tuple[str, ...]], labels: np.ndarray | None) -> SplitRefs:
     """Copy images to the object store, a stack for each group of components; the images stay as they are.
 
-    labels: whether models are told them.
+    labels: (N,) int64, the places of their classes, where models are told them.
     """
     stacks = {group: ray.put(images.stack(group)) for group in groups}
-    return SplitRefs(stacks, images.side, images.condition_labels() if labels else None)
+    return SplitRefs(stacks, images.side, labels)

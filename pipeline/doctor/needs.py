@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pipeline.common import paths
-from vae.config import ModelConfig, Sizes
+from vae.config import ModelConfig, Sizes, numbered
 
 CHANNELS = len(paths.COLOURS)
 SIDE = 32  # pixels, of SVHN's crops and of generated ones
@@ -42,7 +42,7 @@ class Experiment:
     def sizes(self, model: ModelConfig) -> Sizes:
         """Sizes of each component's model; classes are taken to be the ten digits."""
         channels = len(paths.colours(paths.components(model.channels)[0]))
-        return Sizes((channels, self.side, self.side), 10 if model.conditional else 0)
+        return Sizes((channels, self.side, self.side), numbered(10) if model.conditional else ())
 
     @property
     def training_bytes(self) -> int:

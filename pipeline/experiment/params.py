@@ -12,7 +12,7 @@ from ruamel.yaml.comments import CommentedSeq
 
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
-from pipeline.common.image_limits import LEAST_SIDE, MOST_SIDE
+from pipeline.common.image_limits import LEAST_SIDE, MOST_SIDE, Frames
 from pipeline.experiment import yaml_edit, yaml_file
 from vae.config import ModelConfig, TrainConfig
 
@@ -21,6 +21,7 @@ Neighbours = Literal["hidden", "shown"]
 Changes = Mapping[str, Mapping[str, Any]]  # parameters by section
 
 SYNTHETIC = "synthetic"
+MOST_WHITE = 2**31 - 1  # a number in a picture of 32 bits
 
 # pydantic's names of type errors, in the words of someone who edits YAML.
 KINDS = {
@@ -45,8 +46,10 @@ class DataConfig:
     )  # pixels a side that own pictures and full numbers' digits are brought to; None: as they are
     margin: float  # around a full number's digit, on each side, a share of its longer side
     neighbours: Neighbours  # the digits beside it
+    frames: Frames  # of own files with several, animations and pages: refuse them, or take the first, or all
+    white_level: int | None  # the number in own pictures that is white; None: the largest of their format
     test: float  # share of own pictures, the last of each class, that is the test split, if they name none
-    validation: float  # share of the training images, the last ones, that is never fitted
+    validation: float  # share of the training images, the last ones, never fitted, if no split is named so
 
     def __post_init__(self) -> None:
         if not self.source:
@@ -59,6 +62,8 @@ class DataConfig:
             raise ValueError("extra must be false where data.format is full")
         if not 0 <= self.margin <= 1:
             raise ValueError("margin must be from 0 to 1")
+        if self.white_level is not None and not 1 <= self.white_level <= MOST_WHITE:
+            raise ValueError(f"white_level must be from 1 to {MOST_WHITE:,}, or null")
         if not 0 < self.test < 1:
             raise ValueError("test must be more than 0 and less than 1")
         if not 0 <= self.validation < 1:

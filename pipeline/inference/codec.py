@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.common import files
 from pipeline.common.errors import PipelineError, printable
 from pipeline.common.progress import bar
-from pipeline.data.own import folder
+from pipeline.data.own import tree
 from pipeline.inference import latent_file, outputs
 from pipeline.inference.inputs import Source
 from pipeline.inference.latent_file import Contents, Steps
@@ -109,7 +109,7 @@ def filenames(names: Iterable[str]) -> list[str]:
     taken, numbers, found = set(), dict[str, int](), []
     for name in names:
         parts = [part for part in re.split(r"[/\\]", name) if part.strip(". ")]
-        if parts and Path(parts[-1]).suffix.lower() in folder.SUFFIXES:
+        if parts and Path(parts[-1]).suffix.lower() in tree.SUFFIXES:
             parts[-1] = Path(parts[-1]).stem
         plain = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in "-".join(parts))
         stem = plain.encode(errors="replace")[:LONGEST].decode(errors="ignore").strip(". ") or "picture"

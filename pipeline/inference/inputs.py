@@ -1,23 +1,26 @@
 """Inputs named on the command line: trained models, and pictures to use them on."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from pipeline.common import machine_limits, paths
 from pipeline.common.errors import PipelineError, printable
-from pipeline.data import hdf5, store
-from pipeline.data.own import folder, pictures
+from pipeline.common.image_limits import Frames
+from pipeline.common.progress import console
+from pipeline.data.own import folder, npz, pictures, tree
+from pipeline.data.own.brightness import WrongRange
+from pipeline.data.own.folder import Picture
+from pipeline.inference import array_files
+from pipeline.inference.array_files import ArrayFile
 from vae.pretrained import Autoencoder, load
 from vae.tensorfile import ModelFileError
 
-HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
+NAMED = 10  # classes that an error names
 MOST_BYTES = 1 << 30  # of a picture's file
-MOST_PICTURES = 5_000_000  # of an HDF5 file
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Source:
     """Pictures, in order; read when they are asked for, a batch at a time, and any number of times."""
 
     names: Sequence[str]
-    labels: np.ndarray | None  # (N,) int64, where there are any
+    classes: Sequence[str | None] | None  # N names of what the pictures show, where that is known
     size: int  # bytes: of the files, or of an HDF5 file's pixels
     blocks: Callable[[], Iterator[np.ndarray]]  # (B, 3, H, W) uint8
 
@@ -40,25 +43,29 @@ class Source:
             yield rows, images, None if labels is None else labels[rows]
             start = rows.stop
 
-    def condition_labels(self, model: Autoencoder, digit: int | None) -> np.ndarray | None:
-        """The labels that the models are told, (N,) int64; None where they take none.
+    def condition_labels(self, model: Autoencoder, digit: str | None) -> np.ndarray | None:
+        """What the models are told, (N,) int64, places of classes; None where they are told none.
 
         Raises:
-            PipelineError: they need labels and there are none, or the other way round; or one is too large.
+            PipelineError: they need labels and there are none, or the other way round; or one is none of
+                theirs.
         """
-        chosen = self.labels if digit is None else np.full(len(self), check_digit(model, digit))
+        if digit is not None:
+            return np.full(len(self), check_digit(model, digit))
         if not model.classes:
             return None
-        if chosen is None:
+        if self.classes is None or None in self.classes:
             raise PipelineError(
-                f"these models are told a label: give --digit, from 0 to {model.classes - 1}, or an HDF5 "
-                "file with labels"
+                f"these models are told a label: give --digit, one of {_named(model)}, or pictures with "
+                "labels, such as class folders or data/svhn.h5"
             )
-        if chosen.max() >= model.classes:
+        places = {name: place for place, name in enumerate(model.class_names)}
+        if unknown := sorted({str(name) for name in self.classes} - places.keys(), key=tree.natural_key):
             raise PipelineError(
-                f"a label is {chosen.max()}, but those of the models end at {model.classes - 1}"
+                f"a picture is labelled {printable(unknown[0])}, which is no class of these models: "
+                f"{_named(model)}"
             )
-        return chosen
+        return np.array([places[str(name)] for name in self.classes], np.int64)
 
 
 def models(place: Path, device: str | None) -> Autoencoder:
@@ -77,40 +84,52 @@ def models(place: Path, device: str | None) -> Autoencoder:
         raise PipelineError(str(error)) from None
 
 
-def check_digit(model: Autoencoder, digit: int) -> int:
-    """`--digit`, if these models are told one."""
+def _named(model: Autoencoder) -> str:
+    names = ", ".join(model.class_names[:NAMED])
+    return printable(names) + (", ..." if model.classes > NAMED else "")
+
+
+def check_digit(model: Autoencoder, digit: str) -> int:
+    """The place of the class that `--digit` names, if these models are told one."""
     if not model.classes:
         raise PipelineError(
             f"--digit {digit}: these models are told no label; `vaepipe preset apply conditional` trains some"
         )
-    if digit >= model.classes:
-        raise PipelineError(
-            f"--digit {digit}: expected a label of these models, from 0 to {model.classes - 1}"
-        )
-    return digit
+    if digit not in model.class_names:
+        raise PipelineError(f"--digit {printable(digit)}: expected a class of these models: {_named(model)}")
+    return model.class_names.index(digit)
 
 
 @contextmanager
 def source(
-    places: Sequence[Path], model: Autoencoder, split: str | None = None, first: int | None = None
+    places: Sequence[Path],
+    model: Autoencoder,
+    split: str | None = None,
+    first: int | None = None,
+    *,
+    frames: Frames = "one",
+    white_level: int | None = None,
 ) -> Iterator[Source]:
-    """Picture files, folders of them, or one HDF5 file in the layout of `store`; at most the first so many.
+    """Picture files, folders of them, or one file of arrays; at most the first so many.
+
+    frames, white_level: as in params.yaml (see `params.DataConfig`).
 
     Raises:
         PipelineError: one is not there, holds no pictures, or they do not fit the models.
     """
-    hdf5 = [place for place in places if _is_hdf5(place)]
-    if hdf5 and len(places) > 1:
-        raise PipelineError(f"{printable(hdf5[0])}: an HDF5 file beside others; expected it alone")
-    if hdf5:
-        with _of_split(hdf5[0], model, split or "test", first) as selected:
-            yield selected
+    arrays = [place for place in places if array_files.is_array_file(place)]
+    if arrays and len(places) > 1:
+        raise PipelineError(f"{printable(arrays[0])}: a file of arrays beside others; expected it alone")
+    if arrays:
+        with array_files.opened(arrays[0], split, white_level) as file:
+            yield _of_arrays(arrays[0], file, model, first)
         return
     if split is not None:
         raise PipelineError(
-            f"--split {split}: only an HDF5 file has splits, and {printable(places[0])} is none"
+            f"--split {split}: only a file of arrays has splits, and {printable(places[0])} is none; "
+            "of a folder, name the split's own"
         )
-    yield _of_files(places, model, first)
+    yield _of_files(places, model, first, frames, white_level)
 
 
 def pair(first: Path, last: Path, model: Autoencoder) -> Source:
@@ -125,101 +144,100 @@ def pair(first: Path, last: Path, model: Autoencoder) -> Source:
     return _of_files([first, last], model, None)
 
 
-@contextmanager
-def _of_split(path: Path, model: Autoencoder, name: str, first: int | None) -> Iterator[Source]:
-    with ExitStack() as stack:
-        try:
-            _check(path)
-            splits = stack.enter_context(store.read(path, dimensions=4))
-        except hdf5.DAMAGE_ERRORS as error:
-            raise PipelineError(
-                f"{printable(path)}: not in the layout of {paths.IMAGES} ({hdf5.error_text(error)})"
-            ) from None
-        if name not in splits:
-            raise PipelineError(f"{printable(path)}: no split {name}; found {', '.join(splits)}")
-        images, labels = splits[name].images, splits[name].labels
-        if images.shape[1:] != model.image_shape:
-            raise PipelineError(
-                f"{printable(path)}: images are {images.shape[1:]}, but the models' {model.image_shape}; "
-                "images in HDF5 are not resized"
-            )
-        count = min(len(images), first or len(images))
-
-        def blocks() -> Iterator[np.ndarray]:
-            for start in range(0, count, model.batch):
-                yield images[start : min(start + model.batch, count)]
-
-        yield Source(
-            [f"{name}-{n:06}" for n in range(count)],
-            None if labels is None else labels[:count].astype(np.int64),
-            count * int(np.prod(model.image_shape)),
-            blocks,
+def _of_arrays(path: Path, file: ArrayFile, model: Autoencoder, first: int | None) -> Source:
+    _, height, width = model.image_shape
+    resized = file.resizable and height == width
+    if file.images.side != (height, width) and not resized:
+        raise PipelineError(
+            f"{printable(path)}: images are {_size(file.images.side)}, but the models' "
+            f"{_size((height, width))}; images in such a file are not resized"
         )
+    count = min(len(file.images), first or len(file.images))
+
+    def blocks() -> Iterator[np.ndarray]:
+        for start in range(0, count, model.batch):
+            try:
+                block = file.images.block(slice(start, min(start + model.batch, count)))
+            except WrongRange as error:
+                raise PipelineError(f"{printable(path)}: {error}") from None
+            yield npz.rgb(block, height if resized else None)
+
+    return Source(
+        [f"{file.split}-{n:06}" for n in range(count)],
+        None if file.classes is None else file.classes[:count],
+        count * int(np.prod(model.image_shape)),
+        blocks,
+    )
 
 
-def _check(path: Path) -> None:
-    """Raise unless all that `store.read` reads of a file lies in it, and is no more than can be listed."""
-    try:
-        file = h5py.File(path, "r")
-    except OSError:
-        return  # `store.read` says why
-    with file:
-        for name in (name for name in paths.SPLITS if name in file):
-            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-                raise PipelineError(f"{printable(path)}: split {name} is not in the file itself")
-            for part in ("images", "labels", "classes"):
-                if part == "images" or file[name].get(part, getlink=True):
-                    dataset = hdf5.member(path, file[name], part)
-                    if dataset.ndim and len(dataset) > MOST_PICTURES:
-                        contents = f"{len(dataset):,} {part} in {name}"
-                        raise PipelineError(
-                            f"{printable(path)}: {contents}; expected at most {MOST_PICTURES:,}"
-                        )
-
-
-def _of_files(places: Sequence[Path], model: Autoencoder, first: int | None) -> Source:
-    named = [pair for place in places for pair in _expanded(place)][:first]
-    files = [path for path, _ in named]
+def _of_files(
+    places: Sequence[Path],
+    model: Autoencoder,
+    first: int | None,
+    frames: Frames = "one",
+    white_level: int | None = None,
+) -> Source:
+    named = [each for place in places for each in _expanded(place, frames)][:first]
     title = places[0] if len(places) == 1 else Path("pictures")
     _, height, width = model.image_shape
+    reading = pictures.Reading(height if height == width else None, frames, white_level)
 
     def blocks() -> Iterator[np.ndarray]:
         findings = pictures.Findings()
-        with pictures.loader(height if height == width else None) as load_all:
-            for start in range(0, len(files), model.batch):
-                block = files[start : start + model.batch]
+        with pictures.loader(reading) as load_all:
+            for start in range(0, len(named), model.batch):
+                block = [each.picture for each in named[start : start + model.batch]]
                 loaded = [_fitting(picture, model) for picture in load_all(block)]
-                for path, picture in zip(block, loaded, strict=True):
-                    findings.take(path, picture)
+                for picture, found in zip(block, loaded, strict=True):
+                    findings.take(picture.path, found)
                 if findings.good():
-                    yield np.stack([picture.image for picture in loaded if picture.image is not None])
+                    yield np.stack([found.image for found in loaded if found.image is not None])
         findings.check(title)
+        if white_level is None and (dark := findings.dark()):
+            console.print(f"{title}: {dark}", markup=False, soft_wrap=True)
 
-    return Source([name for _, name in named], None, sum(_bytes(path) for path in files), blocks)
+    classes = [each.class_name for each in named]
+    files = {each.picture.path for each in named}
+    return Source([each.name for each in named], classes, sum(_bytes(path) for path in files), blocks)
 
 
-def _expanded(place: Path) -> list[tuple[Path, str]]:
-    """The files that a path stands for, and their names: in a folder, from there."""
+@dataclass(frozen=True)
+class _Named:
+    """A picture, what it is called, and what it shows, where a folder tells."""
+
+    picture: Picture
+    name: str
+    class_name: str | None
+
+
+def _expanded(place: Path, frames: Frames) -> list[_Named]:
+    """The pictures that a path stands for; in a folder they are called by their paths from there."""
     if place.is_dir():
-        files = folder.below(place)
-        if not files:
-            raise PipelineError(
-                f"{printable(place)}: no pictures; expected {', '.join(folder.SUFFIXES)} files"
-            )
-        return [(path, printable(path.relative_to(place).as_posix())) for path in files]
-    if not place.is_file():
+        classes = folder.class_of_each(place)
+        if not classes:
+            raise PipelineError(f"{printable(place)}: no pictures; expected {', '.join(tree.SUFFIXES)} files")
+        named = [(path, path.relative_to(place).as_posix(), name) for path, name in classes.items()]
+    elif place.is_file():
+        named = [(place, place.name, None)]
+    else:
         what = "not a file" if place.exists() else "not found"
         raise PipelineError(
-            f"{printable(place)}: {what}; expected pictures, a folder of them, or an HDF5 file"
+            f"{printable(place)}: {what}; expected pictures, a folder of them, or a file of arrays: .npz, "
+            ".mat or HDF5"
         )
-    return [(place, printable(place.name))]
+    expand = pictures.frames if frames == "all" else folder.whole_files
+    return [
+        _Named(picture, printable(f"{name}-{picture.frame}" if len(of_file) > 1 else name), class_name)
+        for (_, name, class_name), of_file in zip(named, expand([path for path, *_ in named]), strict=True)
+        for picture in of_file
+    ]
 
 
 def _bytes(path: Path) -> int:
     try:
         size = path.stat().st_size
-    except OSError as error:
-        raise PipelineError(f"{printable(path)}: cannot be read: {error.strerror}") from None
+    except OSError:
+        return 0  # reading says what is wrong
     if size > MOST_BYTES:
         raise PipelineError(
             f"{printable(path)}: {size:,} bytes; expected a picture of at most {MOST_BYTES:,}"
@@ -233,16 +251,6 @@ def _fitting(loaded: pictures.Loaded, model: Autoencoder) -> pictures.Loaded:
         return loaded
     wrong = f"{_size(loaded.image.shape)} pixels; the models are of {_size(model.image_shape)}"
     return replace(loaded, image=None, wrong=wrong)
-
-
-def _is_hdf5(place: Path) -> bool:
-    if not place.is_file():
-        return False
-    try:
-        with place.open("rb") as file:
-            return file.read(len(HDF5)) == HDF5
-    except OSError as error:
-        raise PipelineError(f"{printable(place)}: cannot be read: {error.strerror}") from None
 
 
 def _size(shape: Sequence[int]) -> str:

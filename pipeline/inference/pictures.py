@@ -23,11 +23,11 @@ def reconstructions(source: Source, labels: np.ndarray | None, model: Autoencode
     grids.write(path, tiles, after_rows=range(1, len(tiles) - 1, 2))
 
 
-def samples(model: Autoencoder, count: int, seed: int, digit: int | None, path: Path) -> None:
-    """Write draws from the prior; of a conditional model without a digit a column for each label."""
+def samples(model: Autoencoder, count: int, seed: int, label: int | None, path: Path) -> None:
+    """Write draws from the prior; of a conditional model without a label a column for each class."""
     labels, columns = None, grids.columns(count)
-    if digit is not None:
-        labels = np.full(count, digit)
+    if label is not None:
+        labels = np.full(count, label)
     elif model.classes:
         labels = np.arange(count) % model.classes
         columns = min(model.classes, count)

@@ -1,10 +1,9 @@
 """Pictures of what models have learned, for the report: prior samples, traversals, labels on demand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pipeline.report.page import Conditional, Units
 from vae import latents
@@ -16,6 +15,7 @@ SHOWN = 64  # samples
 UNITS, STEPS = 10, 9  # of a model's traversals: at most so many units, at so many values
 EACH, STYLES = 12, 12  # samples of a label, and draws of z that are shown with every label
 
+CLASSES = 40  # of which samples are shown, at most, evenly spaced
 Side = tuple[int, int]
 
 
@@ -35,22 +35,17 @@ def units(model: VAE, found: Evaluation, side: Side) -> Units:
     return Units(list(found.variance), shown, pictures.reshape(shape))
 
 
-def drawn_on_demand(model: VAE, component: str, each: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Brightness (classes * each, 3, H, W) and the labels asked for (classes * each,), label by label."""
-    asked = torch.arange(model.sizes.classes).repeat_interleave(each)
-    z = latents.sample_prior(model, component, len(asked), seed)
-    return latents.decode(model, z, asked).unflatten(1, model.sizes.image), asked
-
-
-def conditional(model: VAE, component: str, classes: Sequence[str], seed: int) -> Conditional:
-    """Samples of each label, and some draws of z with every label."""
-    count = model.sizes.classes
-    drawn, _ = drawn_on_demand(model, component, EACH, seed)
+def conditional(model: VAE, component: str, seed: int) -> Conditional:
+    """Samples of each class, or of some where there are many, and a few draws of z with each of those."""
+    names = model.sizes.class_names
+    shown = torch.linspace(0, len(names) - 1, min(len(names), CLASSES)).round().long()
+    count, asked = len(shown), shown.repeat_interleave(EACH)
+    drawn = latents.decode(model, latents.sample_prior(model, component, len(asked), seed), asked)
     z = latents.sample_prior(model, component, STYLES, seed)
-    every = torch.arange(count).repeat(STYLES)
-    styles = latents.decode(model, z.repeat_interleave(count, 0), every)
+    styles = latents.decode(model, z.repeat_interleave(count, 0), shown.repeat(STYLES))
     return Conditional(
-        classes=list(classes) or [str(label) for label in range(count)],
+        classes=[names[label] for label in shown.tolist()],
+        total=len(names),
         samples=to_bytes(drawn).reshape(count, EACH, *model.sizes.image),
         styles=to_bytes(styles).reshape(STYLES, count, *model.sizes.image),
     )

@@ -37,6 +37,7 @@ class Conditional:
     """Pictures that a model draws when it is told a label."""
 
     classes: list[str]  # (G,) names
+    total: int  # of the model's classes, of which these are some
     samples: np.ndarray  # (G, n, 3, H, W) uint8: n draws from the prior with each label
     styles: np.ndarray  # (m, G, 3, H, W) uint8: m draws of z, each decoded with every label
 
@@ -178,6 +179,7 @@ def _conditional(found: Conditional) -> dict[str, object]:
     scale = figures.scale(samples.shape[-1])
     return {
         "classes": found.classes,
+        "total": found.total,
         "samples": figures.grid(figures.opaque(samples), scale),
         "styles": figures.grid(figures.opaque(styles), scale),
     }

@@ -42,7 +42,10 @@ def result_params(model: ModelConfig, train: TrainConfig) -> list[dict[str, Any]
 
 def add_images(digest: hashlib.blake2b, name: str, images: Images, *, labels: bool) -> None:
     """Add a set of images to a digest."""
-    arrays = images.pixels | ({"labels": images.condition_labels()} if labels else {})
+    arrays = images.pixels
+    if labels and images.labels is not None:
+        arrays = arrays | {"labels": images.labels.astype(np.int64)}
+        digest.update("".join(f"{name}\n" for name in images.classes).encode())
     for component, array in arrays.items():
         digest.update(f"{name} {component} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)

@@ -27,11 +27,11 @@ def run(conditional: bool, validation: float, seed: int) -> None:
             return
         machine_limits.share_threads()
         training, _ = images.load_training(paths.COLOURS, validation)
-        sizes = Sizes((len(paths.COLOURS), *training.side), images.classes(training))
-        pictures, labels = (
-            torch.from_numpy(training.pictures()),
-            torch.from_numpy(training.condition_labels()),
-        )
+        known = images.known_classes(training)
+        images.check_test_labels(known)
+        sizes = Sizes((len(paths.COLOURS), *training.side), known.names)
+        pictures = torch.from_numpy(training.pictures())
+        labels = torch.from_numpy(known.places(training, "training"))
         model = classifier.initial(sizes, seed)
         with bar("classifier", classifier.STEPS, "steps") as advance:
             for _ in classifier.fit(model, pictures, labels, seed):

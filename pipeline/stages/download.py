@@ -1,11 +1,13 @@
 """download: SVHN's files, from a web server, a folder, or the generator of house numbers; or own images."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
 from pipeline.common import files, paths
 from pipeline.common.errors import PipelineError, printable
+from pipeline.common.image_limits import Frames
 from pipeline.common.progress import bar, console
 from pipeline.data import sources
 from pipeline.data.own import folder, npz, pictures
@@ -28,6 +30,8 @@ class DownloadConfig:
     format: Format = "cropped"
     extra: bool = False
     size: int | None = None
+    frames: Frames = "one"
+    white_level: int | None = None
     test: float = 0.0
 
 
@@ -47,6 +51,12 @@ def run(data: DownloadConfig, generated: SyntheticConfig) -> None:
         _check_own(path)
         _write_own(path, data)
         return
+    if data.white_level is not None or data.frames != "one":
+        wrong = "data.frames" if data.white_level is None else "data.white_level"
+        raise PipelineError(
+            f"{paths.PARAMS}: {wrong} is set, but only your own pictures are read by it; leave it at "
+            f"{'one' if data.white_level is None else 'null'}"
+        )
     if data.format == "cropped" and data.size not in (None, SVHN_SIZE):
         raise PipelineError(
             f"{paths.PARAMS}: data.size is {data.size}, but SVHN's crops and generated ones have "
@@ -92,18 +102,37 @@ def _write_own(source: Path, data: DownloadConfig) -> None:
             f"{paths.PARAMS}: data.extra is true, but {printable(source)} has no extra set, as only SVHN "
             "has one; set it to false"
         )
-    listings = folder.find(source, data.test) if source.is_dir() else {}
-    if listings and (others := folder.left_out(source, listings)):
-        named = ", ".join(printable(path) for path in others[:NAMED])
-        more = ", ..." if len(others) > NAMED else ""
-        console.print(f"left out {len(others):,} other files: {named}{more}", markup=False, soft_wrap=True)
+    reading = pictures.Reading(data.size, data.frames, data.white_level)
+    found = None
+    if source.is_dir():
+        expand = pictures.frames if data.frames == "all" else folder.whole_files
+        found = folder.find(source, data.test, expand)
+        _say(found.notes)
+        _say_what_is_left_out(found.left_out)
     with files.atomic_directory(paths.RAW) as raw:
         target = raw / paths.OWN_IMAGES.name
-        if listings:
-            pictures.write(target, source, listings, data.size)
+        if found:
+            pictures.write(target, source, found.listings, reading)
         else:
-            npz.write(target, source, data.size, data.test)
+            _say(npz.write(target, source, reading, data.test))
         places.write_sums(raw)
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _say_what_is_left_out(others: Sequence[Path]) -> None:
+    """Name some of the files that no split has, and list all of them."""
+    listing = paths.state() / "left-out.txt"
+    if not others:
+        listing.unlink(missing_ok=True)
+        return
+    files.write_text(listing, "".join(f"{printable(path)}\n" for path in others))
+    named = ", ".join(printable(path) for path in others[:NAMED])
+    more = f", ...; all are listed in {listing}" if len(others) > NAMED else ""
+    _say([f"left out {len(others):,} other files: {named}{more}"])
 
 
 def _generate(split: str, target: Path, config: SyntheticConfig, kind: Format) -> None:

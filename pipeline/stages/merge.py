@@ -29,7 +29,7 @@ from vae.stack import assemble
 from vae.tensorfile import ModelFileError
 
 SPLIT = "test"
-CLASSIFIED = 200  # samples of each label that the classifier reads
+NAMED = 5  # classes that an error names
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def run(params: Params) -> None:
     if params.model.conditional:
         [only] = components
         metrics[paths.JOINT] |= _classify_samples(only, test, seed)
-        conditional = latent_pictures.conditional(only.model, only.name, test.classes, seed)
+        conditional = latent_pictures.conditional(only.model, only.name, seed)
     else:
         samples = latent_pictures.samples(
             {component.name: component.model for component in components}, test.side, seed
@@ -95,7 +95,7 @@ def run(params: Params) -> None:
             originals=chosen.pictures(),
             reconstructions=reconstructions,
             pca=by_pca,
-            labels=_names(chosen),
+            labels=chosen.label_names(),
             samples=samples,
             units=units,
             conditional=conditional,
@@ -121,9 +121,10 @@ def _components(params: Params, test: Images) -> list[Component]:
     """Every model, and its linear rival, fitted to the same training images."""
     names = tuple(test.pixels)
     training, _ = images.load_training(names, params.data.validation)
-    sizes = images.sizes(training, params.model.conditional)
+    classes = images.known_classes(training) if params.model.conditional else None
+    sizes = images.sizes(training, classes)
     models = {name: _model(name, sizes) for name in names}
-    labels = torch.from_numpy(_condition_labels(test, sizes)) if sizes.classes else None
+    labels = torch.from_numpy(classes.places(test, SPLIT)) if classes else None
     return [
         Component(
             name,
@@ -151,27 +152,9 @@ def _model(component: str, sizes: Sizes) -> VAE:
 
 
 def _described(sizes: Sizes) -> str:
-    labels = f" with {sizes.classes} labels" if sizes.classes else ""
-    return "x".join(map(str, sizes.image)) + labels
-
-
-def _condition_labels(test: Images, sizes: Sizes) -> np.ndarray:
-    if test.labels is None:
-        raise PipelineError(f"{paths.channel(paths.COLOURS[0])}: the test images have no labels")
-    labels = test.condition_labels()
-    if labels.max() >= sizes.classes:
-        raise PipelineError(
-            f"{paths.channel(paths.COLOURS[0])}: a test image is labelled {labels.max()}, but the training "
-            f"images' labels end at {sizes.classes - 1}"
-        )
-    return labels
-
-
-def _names(chosen: Images) -> list[str]:
-    """Names of some images' labels; nothing where there are none."""
-    if chosen.labels is None:
-        return []
-    return [chosen.classes[label] if chosen.classes else str(label) for label in chosen.labels]
+    names = sizes.class_names
+    listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return "x".join(map(str, sizes.image)) + (f" with {len(names)} classes ({listed})" if names else "")
 
 
 def _reconstruct(
@@ -211,9 +194,9 @@ def _classify_samples(only: Component, test: Images, seed: int) -> dict[str, flo
         reader = classifier.load(paths.CLASSIFIER)
     except ModelFileError as error:
         raise PipelineError(f"{error}; run `dvc repro classifier`") from None
-    samples, asked = latent_pictures.drawn_on_demand(only.model, only.name, CLASSIFIED, seed)
+    assert only.labels_N is not None
     return conditional_metrics(
-        reader, samples, asked, torch.from_numpy(test.pictures()), torch.from_numpy(test.condition_labels())
+        reader, only.model, only.name, torch.from_numpy(test.pictures()), only.labels_N, seed
     )
 
 

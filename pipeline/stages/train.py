@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from pipeline.common import files, machine_limits, paths
@@ -45,8 +46,12 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, compute: Comp
             f"{paths.PARAMS}: train.batch_size is {train.batch_size}, "
             f"more than the {len(training)} training images"
         )
-    sizes = images.sizes(training, model.conditional)
     splits = {"train": training} | ({"validation": held_out} if len(held_out) else {})
+    classes = images.known_classes(training) if model.conditional else None
+    labels = {name: classes.places(split, name) if classes else None for name, split in splits.items()}
+    if classes:
+        images.check_test_labels(classes)
+    sizes = images.sizes(training, classes)
     floors = _floors(splits, model)
     name = identity.run_hash(training, held_out, model, train)
     storage = paths.run_storage(compute.storage)
@@ -59,7 +64,7 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, compute: Comp
             components=components, model=asdict(model), train=asdict(train), images=len(training)
         )
         if checkpoints.latest() < train.epochs:
-            _fit(splits, sizes, model, train, compute, checkpoints, checks)
+            _fit(splits, labels, sizes, model, train, compute, checkpoints, checks)
         else:
             console.print(f"run {checkpoints.run} is at epoch {train.epochs} already: nothing to train")
         for check in checks:
@@ -92,6 +97,7 @@ def _choose(storage: str, name: str, components: tuple[str, ...], epochs: int) -
 
 def _fit(
     splits: dict[str, Images],
+    labels: dict[str, np.ndarray | None],
     sizes: Sizes,
     model: ModelConfig,
     train: TrainConfig,
@@ -121,7 +127,7 @@ def _fit(
         if waiting := placement.waiting(request, offer, ray_session.start_seconds()):
             console.print(waiting)
         groups = [(component,) for component in checkpoints.components]
-        refs = {name: put_images(split, groups, labels=sizes.classes > 0) for name, split in splits.items()}
+        refs = {name: put_images(split, groups, labels[name]) for name, split in splits.items()}
         for split in splits.values():
             split.pixels.clear()  # one copy is enough: the object store's
         config = RankConfig(

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
+import numpy as np
+
 from pipeline.common import locks, paths
 from pipeline.common.errors import PipelineError
 from pipeline.data import images
@@ -72,6 +74,7 @@ class TrialData:
             identity.add_images(digest, name, split, labels=split.labels is not None)
         planning.add_sources(digest)
         self.digest = digest.digest()
+        self.class_names, self.labels, self.untold = _labels(self.splits())
         self.about = ", ".join(f"{len(split):,} {name}" for name, split in self.splits().items()) + " images"
 
     def splits(self) -> dict[str, Images]:
@@ -93,8 +96,8 @@ class TrialData:
 
     def check(self, wanted: Params, where: str) -> None:
         """Raise unless these images are enough for these parameters."""
-        if wanted.model.conditional and self.training.labels is None:
-            raise PipelineError(f"{where}: model.conditional is true, but the images have no labels")
+        if wanted.model.conditional and self.untold:
+            raise PipelineError(f"{where}: {self.untold}")
         if wanted.train.batch_size > len(self.training):
             raise PipelineError(
                 f"{where}: train.batch_size is {wanted.train.batch_size}, more than the "
@@ -121,12 +124,14 @@ class TrialData:
     def _shared(
         self, session: str, mark: str, channels: set[str], compute: TrialCompute, device: str
     ) -> Shared:
-        labelled = self.training.labels is not None
-        named = {"train" if name == "training" else name: split for name, split in self.splits().items()}
+        named = {"train" if name == "training" else name: name for name in self.splits()}
         groups = [paths.components(kind) for kind in sorted(channels)]
         return Shared(
-            splits={name: put_images(split, groups, labels=labelled) for name, split in named.items()},
-            classes=images.classes(self.training) if labelled else 0,
+            splits={
+                name: put_images(self.splits()[split], groups, self.labels.get(split))
+                for name, split in named.items()
+            },
+            class_names=self.class_names,
             storage=compute.checkpoints(),
             session=session,
             mark=mark,
@@ -134,6 +139,15 @@ class TrialData:
             threads=compute.threads,
             device=device,
         )
+
+
+def _labels(splits: dict[str, Images]) -> tuple[tuple[str, ...], dict[str, np.ndarray], str]:
+    """What conditional models are told: names of classes, places in them by split; or why it cannot be."""
+    try:
+        classes = images.known_classes(splits["training"])
+        return classes.names, {name: classes.places(split, name) for name, split in splits.items()}, ""
+    except PipelineError as error:
+        return (), {}, str(error)
 
 
 def costs_text(report: TrialReport) -> str:

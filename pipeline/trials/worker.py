@@ -29,7 +29,7 @@ class Shared:
     """Settings and images that all trials share; pixels travel as references."""
 
     splits: Mapping[str, SplitRefs]
-    classes: int  # of the labels; 0: there are none
+    class_names: tuple[str, ...]  # of the labels; empty: there are none
     storage: str
     session: str  # names this run of the driver, and the folder of the storage in which it left a mark
     mark: str  # what is in it
@@ -93,7 +93,7 @@ def _data(plan: Fit, shared: Shared) -> TrialTensors:
     image = (len(paths.colours(components[0])), *splits["train"].side)
     return TrialTensors(
         components=components,
-        sizes=Sizes(image, shared.classes if conditional else 0),
+        sizes=Sizes(image, shared.class_names if conditional else ()),
         train=splits["train"],
         validation=splits.get("validation"),
         test=splits["test"],

@@ -22,7 +22,7 @@ def pictures(folder: Path, count: int = 12) -> dict[Path, bytes]:
     """PNGs in a folder, and what is in each."""
     folder.mkdir(parents=True, exist_ok=True)
     for n in range(count):
-        Image.fromarray(np.full((32, 32, 3), n, np.uint8)).save(folder / f"{n}.png")
+        Image.fromarray(np.full((32, 32, 3), 100 + n, np.uint8)).save(folder / f"{n}.png")
     return {path: path.read_bytes() for path in folder.rglob("*.png")}
 
 

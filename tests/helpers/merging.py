@@ -12,7 +12,7 @@ from pipeline.stages import classifier as classifier_stage
 from tests.helpers.checkout import ROOT
 from tests.helpers.models import start
 from vae import classifier
-from vae.config import ModelConfig, Sizes
+from vae.config import ModelConfig, Sizes, numbered
 from vae.modelfile import save_model
 
 TINY = {
@@ -44,7 +44,7 @@ def ready(config: ModelConfig, monkeypatch: pytest.MonkeyPatch, classes: int = 0
     rows = [f"1,{name},train,700,690,10\n" for name in names]
     paths.HISTORY.write_text("".join(["epoch,component,split,cost,reconstruction,kl\n", *rows]))
     for name in names:
-        sizes = Sizes((len(paths.colours(name)), 16, 16), classes)
+        sizes = Sizes((len(paths.colours(name)), 16, 16), numbered(classes))
         save_model(paths.model(name), start(name, sizes, config))
     read = params.read(ROOT / "params.yaml")
     return replace(read, model=config, data=replace(read.data, validation=0.0))

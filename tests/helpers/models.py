@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vae.config import PAPER_MODEL, PAPER_TRAIN, ModelConfig, Sizes, TrainConfig
+from vae.config import PAPER_MODEL, PAPER_TRAIN, ModelConfig, Sizes, TrainConfig, numbered
 from vae.fit import fit
 from vae.modelfile import save_model
 from vae.stack import TrainingState, initial_state
@@ -61,7 +61,7 @@ def trained(folder: Path, images: np.ndarray, labels: np.ndarray | None = None, 
     small = {"latent": 6, "hidden": (24,), "activation": "relu", "centred": True, "shortcut": True} | changes
     config = model(**small | {"channels": channels, "conditional": labels is not None})
     count, _, height, width = images.shape
-    sizes = Sizes((3 if joint else 1, height, width), 0 if labels is None else 10)
+    sizes = Sizes((3 if joint else 1, height, width), () if labels is None else numbered(10))
     folder.mkdir(parents=True)
     for c, name in enumerate(["rgb"] if joint else ["red", "green", "blue"]):
         pixels = torch.from_numpy(images if joint else images[:, c]).reshape(count, -1)

@@ -1,6 +1,7 @@
 """A user's own images, downloaded and converted."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,9 +22,9 @@ UNUSED = SyntheticConfig(1, 1, 1, 0)
 Sets = dict[str, tuple[np.ndarray, np.ndarray | None]]
 
 
-def get(source: str, size: int | None = None, test: float = 0.2) -> Sets:
+def get(source: str, size: int | None = None, test: float = 0.2, **reading: Any) -> Sets:
     """Images and labels of each split in svhn.h5, once channel files were seen to hold the same."""
-    download.run(DownloadConfig(source, size=size, test=test), UNUSED)
+    download.run(DownloadConfig(source, size=size, test=test, **reading), UNUSED)
     convert.run(*CUT)
     split.run()
     with store.read(paths.IMAGES, dimensions=4) as splits:

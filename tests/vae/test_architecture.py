@@ -72,7 +72,7 @@ def test_a_stack_is_its_models_alone_and_a_checkpoint_is_to_the_bit(
 @pytest.mark.parametrize("kind", KINDS)
 def test_models_with_labels_learn_what_labels_tell(kind: dict[str, Any]) -> None:
     """The label is the brightness: told another, a model has to pay."""
-    told = Sizes((1, 8, 8), classes=2)
+    told = Sizes((1, 8, 8), class_names=("a", "b"))
     labels = torch.arange(60) % 2
     pixels = images(told) // 4 + (labels * 150).to(torch.uint8)[None, :, None]
     config = model(latent=2, channels="joint", conditional=True, **kind)
@@ -84,7 +84,7 @@ def test_models_with_labels_learn_what_labels_tell(kind: dict[str, Any]) -> None
 
 
 def test_labels_go_with_a_conditional_model_alone() -> None:
-    sizes = Sizes((1, 8, 8), classes=2)
+    sizes = Sizes((1, 8, 8), class_names=("a", "b"))
     plain, told = (
         model(latent=2, hidden=(4,)),
         model(latent=2, hidden=(4,), channels="joint", conditional=True),

@@ -71,7 +71,7 @@ def test_samples_are_the_reports(separate: Autoencoder, conditional: Autoencoder
     assert np.array_equal(to_bytes(separate.sample(latent_pictures.SHOWN, seed=3)), report)
     torch.testing.assert_close(separate.sample(5, seed=3), separate.sample(64, seed=3)[:5])
     asked = torch.arange(10).repeat_interleave(latent_pictures.EACH)
-    report = latent_pictures.conditional(conditional._models["rgb"], "rgb", (), seed=0).samples
+    report = latent_pictures.conditional(conditional._models["rgb"], "rgb", seed=0).samples
     drawn = to_bytes(conditional.sample(len(asked), labels=asked))
     assert np.array_equal(drawn, report.reshape(-1, 3, 32, 32))
 

@@ -61,7 +61,10 @@ def test_latents_that_are_none(separate: Autoencoder, z: Any, said: str) -> None
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (None, r"these models are conditional: labels should be \(2,\) whole .* from 0 to 9; found none"),
+        (
+            None,
+            r"these models are conditional: labels should be .* from 0 to 9, or names .*; found none",
+        ),
         ([0, 10], "found 0 to 10"),
         ([-1, 0], "found -1 to 0"),
         ([1], r"found \(1,\) int64"),

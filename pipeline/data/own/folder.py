@@ -1,19 +1,28 @@
 """A folder of pictures: which are there, in which order, of which class, in which split."""
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.common import paths
 from pipeline.common.errors import PipelineError, printable
-from pipeline.data.own import holdout
+from pipeline.data.own import holdout, tree
+from pipeline.data.own.layout import divide
+from pipeline.data.own.split_names import TEST, TRAIN
+from pipeline.data.own.tree import Tree
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-TRAIN, TEST = paths.SPLITS[:2]
 MOST_CLASSES = 2**16
+NAMED = 5  # names in a line
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: a file, or one of the frames or pages of a file."""
+
+    path: Path
+    frame: int = 0
 
 
 @dataclass(frozen=True)
@@ -21,147 +30,155 @@ class Listing:
     """The pictures of one split."""
 
     title: str  # what the report calls their origin
-    paths: list[Path]
+    pictures: list[Picture]
     labels: np.ndarray | None  # (N,) uint8, or uint16 where there are more than 256 classes
     classes: tuple[str, ...]  # the labels' names; empty without labels
+    note: str = ""  # a sentence for the report
 
 
-def find(folder: Path, test: float) -> dict[str, Listing]:
-    """The pictures of the training and the test split.
+@dataclass(frozen=True)
+class Found:
+    """All that was found in a folder: nothing is left without a word."""
 
-    `train/` and `test/` in the folder are the splits; without them `test` is the share, of each class, that
-    becomes the test split. Class folders stand in each split's folder; labels are their places in the sorted
-    list of all their names. Pictures in class folders are sorted by path, then mixed (see `shares`).
+    listings: dict[str, Listing]  # by split
+    left_out: list[Path]  # pictures and files that no split has
+    notes: list[str] = field(default_factory=list)  # lines on how the folder was read
+
+
+# The pictures that a file holds (see `pictures.frames`), of many files in their order.
+Expand = Callable[[Sequence[Path]], Iterable[list[Picture]]]
+
+
+def whole_files(files: Sequence[Path]) -> Iterable[list[Picture]]:
+    """Each file as one picture."""
+    return ([Picture(path)] for path in files)
+
+
+def find(folder: Path, test: float, expand: Expand = whole_files) -> Found:
+    """The pictures of the training and the test split, and of a validation split where there is one.
+
+    Which folders are splits `layout.divide` tells; without a test split `test` is the share, of each class,
+    that becomes it. Class folders stand in each split's folder; labels are their places in the list of all
+    their names, sorted as people count. Pictures in class folders are sorted by path, then mixed (see
+    `holdout`).
 
     Raises:
-        PipelineError: no picture, a class folder without one, pictures beside class folders, one split alone.
+        PipelineError: no picture, a class folder without one, pictures beside class folders, splits that are
+            ambiguous; or a folder cannot be read.
     """
-    try:
-        names = {path.name for path in _folders(folder)}
-        if {TRAIN, TEST} <= names:
-            found = {split: _classes(folder / split) for split in (TRAIN, TEST)}
-        elif len(names) == 1 and names <= {TRAIN, TEST}:
-            raise PipelineError(
-                f"{printable(folder)}: a folder {names.pop()} alone; "
-                f"expected both {TRAIN} and {TEST}, or neither"
-            )
-        else:
-            found = {"": _classes(folder)}
-    except OSError as error:
-        raise _unreadable(folder, error) from None
-    classes = tuple(sorted({name for by_class in found.values() for name in by_class if name is not None}))
+    root = tree.scan(folder)
+    folders, notes = divide(root)
+    found = {split: _classes(of_split) for split, of_split in folders.items()}
+    names = {name for by_class in found.values() for name in by_class if name is not None}
+    classes = tuple(sorted(names, key=tree.natural_key))
     if len(classes) > MOST_CLASSES:
         raise PipelineError(
             f"{printable(folder)}: {len(classes):,} class folders; expected at most {MOST_CLASSES:,}"
         )
-    listings = {split: _listing(split, by_class, classes) for split, by_class in found.items()}
-    return listings if TRAIN in listings else _divided(folder, listings[""], test)
+    used = set(chain.from_iterable(paths for by_class in found.values() for paths in by_class.values()))
+    left_out = [path for path in root.below() if path not in used] + list(root.others_below())
+    listings = {split: _listing(split, by_class, classes, expand) for split, by_class in found.items()}
+    if TRAIN not in listings:
+        listings = _divided(folder, listings[""], test)
+    elif TEST not in listings:
+        listings |= _divided(folder, listings[TRAIN], test)
+    listings = {split: _described(listings[TRAIN], listing) for split, listing in listings.items()}
+    notes += [f"{split}: {listing.note}" for split, listing in listings.items() if listing.note]
+    return Found(listings, left_out, notes)
 
 
-def left_out(folder: Path, listings: dict[str, Listing]) -> list[Path]:
-    """The other visible files in the folder, pictures first: of other kinds, or beside `train` and `test`."""
-    used = {path for listing in listings.values() for path in listing.paths}
-    return sorted(set(_below(folder)) - used, key=lambda path: (not _is_picture(path), path))
+def class_of_each(folder: Path) -> dict[Path, str | None]:
+    """Every picture in a folder, at any depth, and the name of its class, where it has one.
 
-
-def below(folder: Path) -> list[Path]:
-    """The pictures in a folder at any depth, sorted by path; hidden ones are left out.
+    The pictures of all splits, in the order of the tree. Where the folder is none that `find` would take,
+    there are no classes.
 
     Raises:
         PipelineError: a folder cannot be read.
     """
+    root = tree.scan(folder)
+    classes: dict[Path, str | None] = dict.fromkeys(root.below())
     try:
-        return sorted(filter(_is_picture, _below(folder)))
-    except OSError as error:
-        raise _unreadable(folder, error) from None
+        divided = [_classes(of_split) for of_split in divide(root)[0].values()]
+    except PipelineError:
+        return classes
+    for by_class in divided:
+        classes |= {path: name for name, paths in by_class.items() for path in paths}
+    return classes
 
 
-def _unreadable(folder: Path, error: OSError) -> PipelineError:
-    return PipelineError(
-        f"{printable(error.filename or folder)}: cannot be read: {error.strerror}; mend its permissions"
-    )
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name))
-
-
-def _hidden(name: str) -> bool:
-    """Whether a system left it in a folder: .DS_Store, .git, __MACOSX, and ._cat.png beside cat.png."""
-    return name.startswith((".", "__"))
-
-
-def _classes(folder: Path) -> dict[str | None, list[Path]]:
-    """Sorted paths by the class folder's name; under None where pictures stand in the folder itself."""
-    direct = sorted(p for p in folder.iterdir() if _is_picture(p))
-    folders: dict[str | None, list[Path]] = {
-        p.name: sorted(filter(_is_picture, _below(p))) for p in _folders(folder)
-    }
-    if direct and any(folders.values()):
-        name = next(name for name, inside in folders.items() if inside)
+def _classes(folder: Tree) -> dict[str | None, list[Path]]:
+    """Paths by the class folder's name; under None where pictures stand in the folder itself."""
+    where, inside = printable(folder.path), {sub: list(sub.below()) for sub in folder.folders}
+    if folder.pictures and any(inside.values()):
+        name = next(sub.name for sub, paths in inside.items() if paths)
         raise PipelineError(
-            f"{printable(folder)}: pictures ({printable(direct[0].name)}, ...) beside folders of pictures "
+            f"{where}: pictures ({printable(folder.pictures[0].name)}, ...) beside folders of pictures "
             f"({printable(name)}, ...); expected class folders alone, or pictures alone; "
             "move one of them away"
         )
-    if direct:
-        return {None: direct}
-    if not any(folders.values()):
-        others = sorted({path.suffix for path in _below(folder)} - {""})
-        found = f"files of other kinds ({printable(', '.join(others))})" if others else "none"
+    if folder.pictures:
+        return {None: list(folder.pictures)}
+    if not any(inside.values()):
+        suffixes = sorted({path.suffix for path in folder.others_below()} - {""})
+        found = f"files of other kinds ({printable(', '.join(suffixes))})" if suffixes else "none"
         raise PipelineError(
-            f"{printable(folder)}: no pictures; "
-            f"expected {', '.join(SUFFIXES)} files, in class folders or not; "
+            f"{where}: no pictures; expected {', '.join(tree.SUFFIXES)} files, in class folders or not; "
             f"found {found}"
         )
-    for name, inside in folders.items():
-        if not inside:
+    by_class: dict[str | None, list[Path]] = {}
+    for sub, paths in inside.items():
+        if not paths:
             raise PipelineError(
-                f"{printable(folder / str(name))}: a class folder without pictures; add some, or remove it"
+                f"{printable(sub.path)}: a class folder without pictures; add some, or take it out"
             )
-    return folders
+        if sub.name in by_class:
+            raise PipelineError(
+                f"{where}: two class folders {printable(sub.name)}, whose names differ only in how Unicode "
+                "writes them; put them together, or give one another name"
+            )
+        by_class[sub.name] = paths
+    return by_class
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Visible files at any depth."""
-
-    def stop(error: OSError) -> None:
-        raise error
-
-    for top, names, inside in os.walk(folder, onerror=stop):
-        names[:] = [name for name in names if not _hidden(name)]
-        yield from (Path(top, name) for name in inside if not _hidden(name))
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not _hidden(path.name) and path.is_file()
-
-
-def _listing(split: str, by_class: dict[str | None, list[Path]], classes: tuple[str, ...]) -> Listing:
+def _listing(
+    split: str, by_class: Mapping[str | None, list[Path]], classes: tuple[str, ...], expand: Expand
+) -> Listing:
     title = f"pictures in {split}" if split else "pictures"
+    pictures = [
+        (name, picture)
+        for name, paths in by_class.items()
+        for of_file in expand(paths)
+        for picture in of_file
+    ]
     if None in by_class:
-        return Listing(title, by_class[None], None, ())
+        return Listing(title, [picture for _, picture in pictures], None, ())
     index = {name: label for label, name in enumerate(classes)}
-    ordered = [path for name in by_class for path in by_class[name]]
     labels = np.array(
-        [index[str(name)] for name in by_class for _ in by_class[name]],
-        np.uint8 if len(classes) <= 256 else np.uint16,
+        [index[str(name)] for name, _ in pictures], np.uint8 if len(classes) <= 256 else np.uint16
     )
     order = holdout.interleave_classes(labels)
-    return Listing(title, [ordered[i] for i in order], labels[order], tuple(map(printable, classes)))
+    return Listing(title, [pictures[i][1] for i in order], labels[order], tuple(map(printable, classes)))
 
 
 def _divided(folder: Path, whole: Listing, test: float) -> dict[str, Listing]:
-    if len(whole.paths) < 2:
+    if len(whole.pictures) < 2:
         raise PipelineError(
             f"{printable(folder)}: one picture; expected at least 2: to train on, and to test on"
         )
-    start = len(whole.paths) - holdout.held_out_count(len(whole.paths), test)
+    start = len(whole.pictures) - holdout.held_out_count(len(whole.pictures), test)
     return {
         split: replace(
             whole,
-            paths=whole.paths[part],
+            pictures=whole.pictures[part],
             labels=None if whole.labels is None else whole.labels[part],
         )
         for split, part in ((TRAIN, slice(start)), (TEST, slice(start, None)))
     }
+
+
+def _described(train: Listing, listing: Listing) -> Listing:
+    """The listing with a note on its classes that training has not."""
+    if train.labels is None or listing.labels is None:
+        return listing
+    return replace(listing, note=holdout.unseen_note(train.labels, listing.labels, listing.classes))

@@ -1,6 +1,10 @@
 """The test split of a user's own images, and the order of the rest."""
 
+from collections.abc import Sequence
+
 import numpy as np
+
+NAMED = 5  # classes that a note names
 
 
 def interleave_classes(labels: np.ndarray) -> np.ndarray:
@@ -10,12 +14,37 @@ def interleave_classes(labels: np.ndarray) -> np.ndarray:
     pictures that follow each other in a film, few are parted. No chance is in it. labels: (N,) integers.
     """
     place = np.empty(len(labels))  # of an image in its class, from 0 to 1
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    order = np.argsort(labels, kind="stable")
+    _, counts = np.unique(labels, return_counts=True)
+    for members in np.split(order, np.cumsum(counts)[:-1]):
+        place[members] = (np.arange(len(members)) + 0.5) / max(1, len(members))
     return np.lexsort((labels, place))
 
 
 def held_out_count(images: int, share: float) -> int:
     """Number of images, the last ones, in that share: at least one, never all. `images` is 2 or more."""
     return min(max(round(images * share), 1), images - 1)
+
+
+def unseen_note(train: np.ndarray, held: np.ndarray, classes: Sequence[str]) -> str:
+    """Sentence on held-out images of classes that no training image has; empty if there are none.
+
+    train, held: labels, (N,) and (M,); classes: their names, or nothing where the numbers are the names.
+    """
+    unseen = held[~np.isin(held, train)]
+    if not unseen.size:
+        return ""
+
+    def name(label: int) -> str:
+        return classes[label] if classes else str(label)
+
+    known = {name(label).casefold(): name(label) for label in np.unique(train)}
+    labels = np.unique(unseen)
+    named = []
+    for text in map(name, labels[:NAMED]):
+        like = known.get(text.casefold())
+        named.append(f"{text}, where training has {like}" if like else text)
+    more = ", ..." if len(labels) > NAMED else ""
+    images = "1 image is" if len(unseen) == 1 else f"{len(unseen):,} images are"
+    of = f"{', '.join(named)}{more}"
+    return f"{images} of classes that no training image has ({of}); no model can be told them"

@@ -1,8 +1,9 @@
-"""Picture files of many kinds as RGB images of one size, in the store's paths."""
+"""Picture files of many kinds as RGB images of one size, in the store's layout."""
 
 import hashlib
 import io
 import logging
+import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,63 +13,75 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.common import machine_limits, paths
 from pipeline.common.errors import PipelineError, one_line, printable
-from pipeline.common.image_limits import LEAST_SIDE, MOST_SIDE
+from pipeline.common.image_limits import Frames
 from pipeline.common.progress import bar
 from pipeline.data import store
-from pipeline.data.own.folder import Listing
+from pipeline.data.own import brightness, pixels
+from pipeline.data.own.folder import Listing, Picture
+from pipeline.data.own.pixels import MOST_PIXELS, Unusable
 
 # Not all that Pillow opens: some kinds call other programs.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-MOST_PIXELS = 89_478_485  # Pillow's own limit against small files that unpack to large pictures
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM")
 THREADS = 8  # at most: each holds one picture in full
 BLOCK = 256  # images between two steps of the progress bar
 NAMED = 5  # pictures that an error names
 
 
-class Unusable(Exception):
-    """A picture that cannot be an image of the set; the message says why."""
+@dataclass(frozen=True)
+class Reading:
+    """How files are read (see `params.DataConfig`)."""
+
+    size: int | None = None
+    frames: Frames = "one"
+    white_level: int | None = None
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One file, read: an image, or else what is wrong with it."""
+    """One picture, read: an image, or else what is wrong with it."""
 
     image: np.ndarray | None  # (3, H, W) uint8
     wrong: str = ""
     size: int = 0  # of the file, bytes
     md5: bytes = b""
+    white: int = 0  # the largest number of its format; 0 where there is no telling
+    brightest: int = 0  # a number that none in it is above, of that
 
 
 @dataclass
 class Findings:
-    """Faults of the files so far: all are read before any is complained of."""
+    """Faults of the pictures so far: all are read before any is complained of."""
 
     read: int = 0
     wrong: list[str] = field(default_factory=list)
     sizes: dict[str, list[Path]] = field(default_factory=dict)  # "WxH" to the files of that size
+    brightest: dict[int, tuple[int, int]] = field(default_factory=dict)  # by white: pictures, and of them all
 
     def take(self, path: Path, loaded: Loaded) -> None:
         self.read += 1
         if loaded.image is None:
             self.wrong.append(f"{printable(path)} ({loaded.wrong})")
-        else:
-            _, height, width = loaded.image.shape
-            self.sizes.setdefault(f"{width}x{height}", []).append(path)
+            return
+        _, height, width = loaded.image.shape
+        self.sizes.setdefault(f"{width}x{height}", []).append(path)
+        if loaded.white:
+            count, most = self.brightest.get(loaded.white, (0, 0))
+            self.brightest[loaded.white] = (count + 1, max(most, loaded.brightest))
 
     def good(self) -> bool:
         return not self.wrong and len(self.sizes) == 1
 
     def check(self, folder: Path) -> None:
-        """Raise one line for all files that are wrong; else one for several sizes."""
+        """Raise one line for all pictures that are wrong; else one for several sizes."""
         if self.wrong:
             more = f" and {len(self.wrong) - NAMED:,} more" if len(self.wrong) > NAMED else ""
             raise PipelineError(
                 f"{printable(folder)}: {len(self.wrong):,} of {self.read:,} pictures cannot be used: "
-                f"{', '.join(self.wrong[:NAMED])}{more}; mend or remove them; nothing was written"
+                f"{', '.join(self.wrong[:NAMED])}{more}; mend them, or leave them out; nothing was written"
             )
         if len(self.sizes) > 1:
             common = sorted(self.sizes.items(), key=lambda item: -len(item[1]))
@@ -81,66 +94,111 @@ class Findings:
                 f"{paths.PARAMS}: data.size is null; found {found}; set data.size to make them equal"
             )
 
+    def dark(self) -> str:
+        """Sentence on pictures of one kind so dark that their range must be another; or empty."""
+        for white, (count, most) in sorted(self.brightest.items()):
+            what = f"{count:,} picture{'s' * (count > 1)} of {white.bit_length()} bits"
+            if sentence := brightness.dark(most, white, what):
+                return sentence
+        return ""
 
-def write(path: Path, folder: Path, listings: dict[str, Listing], size: int | None) -> None:
-    """Write the pictures of each split as RGB images, `size` pixels a side, or as they are if that is None.
+
+def write(path: Path, folder: Path, listings: dict[str, Listing], reading: Reading) -> None:
+    """Write the pictures of each split as RGB images, of one size or as they are.
 
     Raises:
-        PipelineError: pictures that cannot be read, or are of several sizes. Nothing is written then.
+        PipelineError: pictures that cannot be read, are of several sizes, or darker than their formats'
+            ranges. Nothing is written then.
     """
     findings = Findings()
-    with store.create(path) as file, loader(size) as load_all:
+    with store.create(path) as file, loader(reading) as load_all:
         for split, listing in listings.items():
             _write_split(file, split, listing, load_all, findings)
         findings.check(folder)
+        if reading.white_level is None and (dark := findings.dark()):
+            raise PipelineError(f"{printable(folder)}: {dark}; nothing was written")
 
 
 @contextmanager
-def loader(size: int | None) -> Iterator[Callable[[Sequence[Path]], Iterable[Loaded]]]:
-    """Yield `load` of many files, in their order, some at once."""
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(THREADS, machine_limits.cores())) as pool:
-        # What Pillow warns of and logs is either harmless or an error here.
+def loader(reading: Reading) -> Iterator[Callable[[Sequence[Picture]], Iterable[Loaded]]]:
+    """Yield `load` of many pictures, in their order, some at once."""
+    with _quiet(), _pool() as pool:
+        yield partial(pool.map, partial(load, reading=reading))
+
+
+def frames(files: Sequence[Path]) -> Iterator[list[Picture]]:
+    """Every frame or page of each file; of one that cannot be opened, the file, which `load` will name."""
+    with _quiet(), _pool() as pool:
+        for path, count in zip(files, pool.map(_frames, files), strict=True):
+            yield [Picture(path, frame) for frame in range(count)]
+
+
+def _frames(path: Path) -> int:
+    try:
+        with Image.open(io.BytesIO(_content(path)), formats=FORMATS) as picture:
+            return pixels.frames(picture)
+    except Exception:  # whatever Pillow trips over: `load` says what is wrong
+        return 1
+
+
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(THREADS, machine_limits.cores()))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What Pillow warns of and logs is either harmless or an error here."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("PIL").addHandler(logging.NullHandler())
-        yield partial(pool.map, partial(load, size=size))
+        yield
 
 
 def _write_split(
     file: store.Writer,
     split: str,
     listing: Listing,
-    load_all: Callable[[Sequence[Path]], Iterable[Loaded]],
+    load_all: Callable[[Sequence[Picture]], Iterable[Loaded]],
     findings: Findings,
 ) -> None:
     size, digest = 0, hashlib.md5(usedforsecurity=False)
     images = None
-    with bar(f"read {split}", len(listing.paths), "images") as advance:
-        for start in range(0, len(listing.paths), BLOCK):
-            block_paths = listing.paths[start : start + BLOCK]
-            block = list(load_all(block_paths))
-            for path, loaded in zip(block_paths, block, strict=True):
-                findings.take(path, loaded)
+    with bar(f"read {split}", len(listing.pictures), "images") as advance:
+        for start in range(0, len(listing.pictures), BLOCK):
+            pictures = listing.pictures[start : start + BLOCK]
+            block = list(load_all(pictures))
+            for picture, loaded in zip(pictures, block, strict=True):
+                findings.take(picture.path, loaded)
                 size += loaded.size
                 digest.update(loaded.md5)
             if findings.good():
                 array = np.stack([loaded.image for loaded in block if loaded.image is not None])
                 if images is None:
-                    shape = (len(listing.paths), *array.shape[1:])
+                    shape = (len(listing.pictures), *array.shape[1:])
                     images = file.create(split, shape, listing.labels, classes=listing.classes)
                 images[start : start + len(array)] = array
-            advance(len(block_paths))
+            advance(len(pictures))
     if images is not None:
-        file.describe(split, store.Provenance(listing.title, size, digest.hexdigest()))
+        provenance = store.Provenance(listing.title, size, digest.hexdigest(), listing.note)
+        file.describe(split, provenance)
 
 
-def load(path: Path, size: int | None) -> Loaded:
-    """Read one file. What is wrong with it is a value, since all wrong files are to be named."""
+def load(picture: Picture, reading: Reading) -> Loaded:
+    """Read one picture. What is wrong with it is a value, since all wrong ones are to be named."""
     try:
-        data = path.read_bytes()
-        if not data:
+        data = b"" if picture.frame else _content(picture.path)
+        if not data and not picture.frame:
             return Loaded(None, "an empty file")
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            image = as_array(picture, size)
+        # Of the frames after the first only what they need is read.
+        with (
+            io.BytesIO(data) if data else picture.path.open("rb") as file,
+            Image.open(file, formats=FORMATS) as opened,
+        ):
+            if reading.frames == "one" and (count := pixels.frames(opened)) > 1:
+                raise Unusable(f"{count:,} frames or pages; set data.frames to first, or to all")
+            if picture.frame:
+                opened.seek(picture.frame)
+            read = pixels.read(opened, reading.size, reading.white_level)
     except UnidentifiedImageError:
         return Loaded(None, "not a picture, or damaged")
     except Image.DecompressionBombError:
@@ -153,48 +211,16 @@ def load(path: Path, size: int | None) -> Loaded:
             return Loaded(None, error.strerror)  # the system's: a permission, a disk
         reason = one_line(error)
         return Loaded(None, f"damaged: {printable(reason)}")
-    return Loaded(image, "", len(data), hashlib.md5(data, usedforsecurity=False).digest())
+    md5 = hashlib.md5(data, usedforsecurity=False).digest()
+    return Loaded(read.image, "", len(data), md5, read.white, read.brightest)
 
 
-def as_array(picture: Image.Image, size: int | None) -> np.ndarray:
-    """An opened picture as (3, H, W) uint8: upright, RGB, and if there is a size, the square in its middle.
-
-    Raises:
-        Unusable: it has no pixels, too many, or of a kind that has no range.
-    """
-    width, height = picture.size
-    if not width * height:
-        raise Unusable(f"{width}x{height} pixels")
-    if width * height > MOST_PIXELS:
-        raise Unusable(f"more than {MOST_PIXELS:,} pixels")
-    if size:
-        # A JPEG is decoded at a half, a quarter or an eighth, where that is still twice the size.
-        picture.draft(None, (2 * size, 2 * size))
-    elif not LEAST_SIDE <= min(width, height) <= max(width, height) <= MOST_SIDE:
-        raise Unusable(
-            f"{width}x{height} pixels; with data.size: null, sides must be from {LEAST_SIDE} to {MOST_SIDE}"
-        )
-    rgb = to_rgb(ImageOps.exif_transpose(picture))
-    return np.asarray(square(rgb, size) if size else rgb).transpose(2, 0, 1)
-
-
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Any mode as RGB: grey three times, 16 bits by their upper 8, what is transparent on white."""
-    if picture.mode.startswith("I"):
-        values = np.asarray(picture)
-        if values.min() < 0 or values.max() >= 1 << 16:
-            raise Unusable("32-bit pixels; expected 8 or 16 bits")
-        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
-    if picture.mode == "F":
-        raise Unusable("floating-point pixels; expected 8 or 16 bits")
-    if picture.has_transparency_data:
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-    return picture.convert("RGB")
-
-
-def square(picture: Image.Image, size: int) -> Image.Image:
-    """The largest square in the middle, `size` pixels a side. One that is so already keeps its pixels."""
-    side = min(picture.size)
-    left, top = ((length - side) // 2 for length in picture.size)
-    return picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
+def _content(path: Path) -> bytes:
+    """The bytes of a file. Raises Unusable for what is none: a link to nothing, a pipe."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise Unusable("a link to nothing" if path.is_symlink() else "it is gone") from None
+    if not stat.S_ISREG(mode):
+        raise Unusable("no plain file")
+    return path.read_bytes()

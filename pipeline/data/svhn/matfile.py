@@ -12,10 +12,11 @@ from pipeline.common.errors import PipelineError
 REMEDY = "delete it and run `dvc repro -f download`, or mend the source"
 
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read(path: Path, remedy: str = REMEDY) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, 3, 32, 32) uint8 and digits (N,) uint8 0..9.
 
     The images are a view of the file's column-major array, not a copy: slice it in blocks.
+    remedy: what errors advise, which depends on whose file it is.
 
     Raises:
         PipelineError: the file is absent, damaged, or not of this layout.
@@ -28,18 +29,18 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         contents = scipy.io.loadmat(str(path), variable_names=("X", "y"))
     # scipy answers a damaged file with whatever its parser trips over: zlib.error, TypeError, ValueError...
     except Exception as error:
-        raise PipelineError(f"{path}: not a whole MATLAB 5 file ({error}); {REMEDY}") from None
-    X, y = (_variable(path, contents, name) for name in ("X", "y"))
+        raise PipelineError(f"{path}: not a whole MATLAB 5 file ({error}); {remedy}") from None
+    X, y = (_variable(path, contents, name, remedy) for name in ("X", "y"))
     if X.dtype != np.uint8 or X.ndim != 4 or X.shape[:3] != (32, 32, 3) or X.shape[3] == 0:
-        raise PipelineError(f"{path}: X should be 32x32x3xN uint8, N at least 1; found {_kind(X)}; {REMEDY}")
+        raise PipelineError(f"{path}: X should be 32x32x3xN uint8, N at least 1; found {_kind(X)}; {remedy}")
     if y.size != X.shape[3]:
         raise PipelineError(
-            f"{path}: y should hold a label for each of {X.shape[3]} images; found {_kind(y)}; {REMEDY}"
+            f"{path}: y should hold a label for each of {X.shape[3]} images; found {_kind(y)}; {remedy}"
         )
     labels = y.ravel()
     if not np.isin(labels, np.arange(1, 11)).all():
         wrong = labels[~np.isin(labels, np.arange(1, 11))][0]
-        raise PipelineError(f"{path}: labels should be 1 to 10 (10 for the digit 0); found {wrong}; {REMEDY}")
+        raise PipelineError(f"{path}: labels should be 1 to 10 (10 for the digit 0); found {wrong}; {remedy}")
     # Axes of X are row, column, channel, image.
     return X.transpose(3, 2, 0, 1), (labels % 10).astype(np.uint8)
 
@@ -53,9 +54,9 @@ def write(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
         file.write(b"MATLAB 5.0 MAT-file, written by vaepipe".ljust(116))
 
 
-def _variable(path: Path, contents: dict[str, Any], name: str) -> np.ndarray:
+def _variable(path: Path, contents: dict[str, Any], name: str, remedy: str) -> np.ndarray:
     if name not in contents:
-        raise PipelineError(f"{path}: no variable {name} in it; expected SVHN's X and y; {REMEDY}")
+        raise PipelineError(f"{path}: no variable {name} in it; expected SVHN's X and y; {remedy}")
     return np.asarray(contents[name])
 
 

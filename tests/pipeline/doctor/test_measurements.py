@@ -45,7 +45,7 @@ def test_parameters_are_counted_as_the_model_has_them(changes: dict[str, Any]) -
     config = model(latent=3, **({"hidden": (20, 10)} | changes))
     sizes = SIZE.sizes(config)
     assert needs.parameters(config, sizes) == sum(p.numel() for p in VAE(1, sizes, config).parameters())
-    odd = Sizes((sizes.image[0], 13, 9), sizes.classes)
+    odd = Sizes((sizes.image[0], 13, 9), sizes.class_names)
     assert needs.parameters(config, odd) == sum(p.numel() for p in VAE(1, odd, config).parameters())
 
 

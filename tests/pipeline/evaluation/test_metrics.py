@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from pipeline.evaluation import metrics, reconstruction, samples
 from vae import classifier
-from vae.config import Sizes
+from vae.config import Sizes, numbered
 
-SIZES = Sizes((3, 16, 16), classes=3)
+SIZES = Sizes((3, 16, 16), numbered(3))
 
 
 def pictures(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,13 +65,17 @@ def test_mean_pictures_are_read_right_and_do_not_vary(judge: classifier.Classifi
     crops, labels = pictures(300, 3)
     means = torch.stack([(crops[labels == label] / 255).mean(0) for label in range(3)])
     asked = torch.arange(3).repeat_interleave(50)
-    flattering = samples.conditional_metrics(judge, means[asked], asked, crops, labels)
+
+    def measured(drawn: torch.Tensor, told: torch.Tensor) -> dict[str, float]:
+        return samples.measure(judge, [(drawn[told == label], label) for label in range(3)], crops, labels)
+
+    flattering = measured(means[asked], asked)
     assert flattering["sample_accuracy"] == 1
     assert flattering["sample_deviation"] == pytest.approx(0, abs=1e-6)
-    honest = samples.conditional_metrics(judge, crops / 255, labels, crops, labels)
+    honest = measured(crops / 255, labels)
     assert honest["sample_deviation"] == pytest.approx(1)
     assert honest["sample_accuracy"] == honest["classifier_accuracy"]
-    shuffled = samples.conditional_metrics(judge, crops / 255, (labels + 1) % 3, crops, labels)
+    shuffled = measured(crops / 255, (labels + 1) % 3)
     assert shuffled["sample_accuracy"] < 0.1
 
 

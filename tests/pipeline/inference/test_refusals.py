@@ -16,9 +16,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
     ("arguments", "said"),
     [
         (("encode", "own.h5", "-o", "own.h5", "--force"), "own.h5: is what is read; name another file"),
-        (("encode", "none", *Z), "none: not found; expected pictures, a folder of them, or an HDF5 file"),
+        (("encode", "none", *Z), "none: not found; expected pictures, a folder of them, or a file of arrays"),
         (("encode", "/dev/zero", *Z), "/dev/zero: not a file; expected pictures"),
-        (("encode", "empty", *Z), "empty: no pictures; expected .png, .jpg"),
+        (("encode", "empty", *Z), "empty: no pictures; expected .png, .apng, .jpg"),
         (("encode", "text", *Z), "text: 1 of 1 pictures cannot be used: text (not a picture, or damaged)"),
         (("encode", "png", "-o", "empty"), "empty: expected a name that ends in .h5"),
         (("encode", "png", "-o", "d.h5"), "d.h5: a folder; expected the name of a file, ending in .h5"),
@@ -26,28 +26,31 @@ pytestmark = pytest.mark.usefixtures("one_thread")
         (("encode", "png", "-o", "own.h5"), "own.h5: is there already; --force replaces it"),
         (("encode", "png", *Z, "--models", "none"), "none: no such folder; expected red, green and blue"),
         (("encode", "png", *Z, "--models", "empty"), "empty: no models in it; expected red, green and blue"),
-        (("encode", "png", *Z, "--split", "test"), "--split test: only an HDF5 file has splits, and png is"),
-        (("encode", "own.h5", "png", *Z), "own.h5: an HDF5 file beside others; expected it alone"),
-        (("encode", "own.h5", *Z, "--split", "extra"), "own.h5: no split extra; found train, test"),
+        (
+            ("encode", "png", *Z, "--split", "test"),
+            "--split test: only a file of arrays has splits, and png",
+        ),
+        (("encode", "own.h5", "png", *Z), "own.h5: a file of arrays beside others; expected it alone"),
+        (("encode", "own.h5", *Z, "--split", "extra"), "own.h5: no split extra; found test, train"),
         (("encode", "cut.h5", *Z), "cut.h5: not a whole HDF5 file"),
         (
             ("encode", "small.h5", *Z),
-            "small.h5: images are (3, 8, 8), but the models' (3, 32, 32); images",
+            "small.h5: images are 8x8, but the models' 32x32; images",
         ),
         (("encode", "png", *Z, "--digit", "3"), "--digit 3: these models are told no label; `vaepipe preset"),
         (("encode", "png", *Z, "--device", "cuda:77"), "device cuda:77 cannot be used here ("),
         (
             ("encode", "png", *Z, "--models", "conditional"),
-            "these models are told a label: give --digit, from 0 to 9, or an HDF5 file with labels",
+            "these models are told a label: give --digit, one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, or pictures",
         ),
         (
             ("encode", "large.h5", *Z, "--models", "conditional"),
-            "a label is 10, but those of the models end at 9",
+            "a picture is labelled 10, which is no class of these models: 0, 1, 2",
         ),
         (("sample", *G, "--digit", "7"), "--digit 7: these models are told no label"),
         (
             ("sample", *G, "--models", "conditional", "--digit", "10"),
-            "--digit 10: expected a label of these models, from 0 to 9",
+            "--digit 10: expected a class of these models: 0, 1, 2, 3",
         ),
         (("sample", "-o", "g.jpg"), "g.jpg: expected a name that ends in .png"),
         (("sample", "-o", "no/g.png"), "no/g.png: there is no folder no; make it first"),
@@ -94,7 +97,6 @@ def test_what_cannot_be_done_is_one_line(place: Path, arguments: tuple[str, ...]
         (("encode", *Z), "Missing argument"),
         (("encode", "png"), "--out"),
         (("sample", *G, "-n", "0"), "--count"),
-        (("sample", *G, "--digit", "-1"), "--digit"),
         (("interpolate", "a", "b", *G, "--steps", "1"), "--steps"),
     ],
 )
@@ -113,4 +115,4 @@ def test_bad_pictures_are_all_named(place: Path) -> None:
     said = refused("encode", "png", *Z)
     assert said.startswith("png: 7 of 37 pictures cannot be used: png/a-empty.png (an empty file), png/b-cut")
     assert "png/c-large.png (more than 89,478,485 pixels)" in said
-    assert said.endswith(" and 2 more; mend or remove them; nothing was written")
+    assert said.endswith(" and 2 more; mend them, or leave them out; nothing was written")

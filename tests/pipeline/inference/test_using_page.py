@@ -12,7 +12,7 @@ import typer
 from pipeline.cli import main as cli
 from pipeline.cli import models as cli_models
 from pipeline.data import store
-from pipeline.data.own import pictures
+from pipeline.data.own import pixels
 from pipeline.inference import latent_file
 from tests.helpers.checkout import ROOT
 from tests.helpers.drawings import draw, noise
@@ -57,5 +57,5 @@ def test_the_page_names_every_option_and_limit() -> None:
         assert f"`vaepipe {name}" in page
         for option in (param for param in commands[name].params if param.param_type_name == "option"):
             assert re.search(rf"(?:{'|'.join(option.opts)})[ `]", page), option.name
-    for limit in (pictures.MOST_PIXELS, cli_models.MOST_SHOWN, latent_file.LONGEST):
+    for limit in (pixels.MOST_PIXELS, cli_models.MOST_SHOWN, latent_file.LONGEST):
         assert f"{limit:,}" in page

@@ -42,7 +42,7 @@ def joint(content: page.Content) -> page.Content:
         metrics={"rgb": MODEL | RGB | SAMPLES | {"active_units": 20}},
         samples=stripes(0, 3),
         units={"rgb": page.Units([1.0] * 20, [0, 1], stripes(2, 9, 3))},
-        conditional=page.Conditional([str(d) for d in range(10)], stripes(10, 12, 3), stripes(6, 10, 3)),
+        conditional=page.Conditional([str(d) for d in range(10)], 10, stripes(10, 12, 3), stripes(6, 10, 3)),
     )
 
 

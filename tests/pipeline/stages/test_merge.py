@@ -14,7 +14,6 @@ from pipeline.stages import classifier as classifier_stage
 from pipeline.stages import merge
 from tests.helpers.merging import TINY, ready, write_channels
 from tests.helpers.models import model
-from vae.config import Sizes
 
 
 @pytest.fixture
@@ -95,7 +94,8 @@ def test_a_conditional_model_s_samples_are_judged(channels: Path, monkeypatch: p
 def test_a_model_that_was_told_other_labels(channels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = ready(model(channels="joint", conditional=True, **TINY), monkeypatch, classes=4)
     with pytest.raises(
-        PipelineError, match=r"a model of 3x16x16 with 4 labels, but the images are .* with 10 labels"
+        PipelineError,
+        match=r"3x16x16 with 4 classes .0, 1, 2, 3., but .* with 10 classes .0, 1, 2, 3, 4, ",
     ):
         merge.run(read)
 
@@ -118,9 +118,10 @@ def test_a_test_label_that_training_had_not(workspace: Path) -> None:
             for name, label in (("train", 1), ("test", 2)):
                 file.create(name, (3, 8, 8), np.full(3, label, np.uint8))[:] = 7
     with pytest.raises(
-        PipelineError, match=r"red.h5: a test image is labelled 2, but the training .* end at 1"
+        PipelineError, match=r"conditional is true, but 3 test images are of classes that no .* has \(2\)"
     ):
-        merge._condition_labels(images.load_test(("rgb",)), Sizes((3, 8, 8), 2))
+        classifier_stage.run(True, 0.0, 0)
+    assert not paths.CLASSIFIER_FOLDER.exists()
 
 
 @pytest.mark.parametrize("extra", [False, True])

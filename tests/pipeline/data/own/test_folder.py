@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,9 +37,9 @@ def test_class_folders_in_train_and_test(workspace: Path, capsys: pytest.Capture
     (workspace / "own/train/cat/.DS_Store").write_bytes(b"\0")
     (workspace / "own/train/cat/._1.png").write_bytes(b"\0")
     (workspace / "own/__MACOSX/train").mkdir(parents=True)
-    draw(workspace / "own/val/cat/1.png", noise(8, 8))
+    draw(workspace / "own/more/cat/1.png", noise(8, 8))
     sets = get("own")
-    assert "left out 2 other files: own/val/cat/1.png, own/README\n" in capsys.readouterr().err
+    assert "left out 2 other files: own/more/cat/1.png, own/README\n" in capsys.readouterr().err
     by_class = {0: [3, 4, 5], 1: [2], 2: [0, 1]}  # ape, bird, cat; dog is 3
     images, labels = sets["train"]
     assert labels is not None
@@ -133,7 +134,7 @@ Make = Callable[[Path], object]
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda own: own.mkdir(), "^own: no pictures; expected .png, .jpg, .* files, .*; found none$"),
+        (lambda own: own.mkdir(), "^own: no pictures; expected .png, .apng, .* files, .*; found none$"),
         (
             lambda own: draw(own / "a/x.png", FEW[0]).rename(own / "a/x.heic"),
             r"^own: no pictures; expected .*; found files of other kinds \(.heic\)$",
@@ -143,7 +144,10 @@ Make = Callable[[Path], object]
             r"found files of .* kinds \(.heic\)",
         ),
         (lambda own: draw(own / "x.png", FEW[0]), "own: one picture; expected at least 2"),
-        (lambda own: draw(own / "train/x.png", FEW[0]), "own: a folder train alone; expected both"),
+        (
+            lambda own: draw(own / "train/x.png", FEW[0]),
+            "own: a folder train alone; expected train and test, train and val",
+        ),
         (
             lambda own: [draw(own / f"{name}.png", FEW[0]) for name in ("x", "a/x")],
             r"own: pictures \(x.png, ...\) beside folders of pictures \(a, ...\); expected class",
@@ -167,11 +171,14 @@ def test_folders_of_another_layout(workspace: Path, make: Make, said: str) -> No
 def test_a_folder_that_may_not_be_read(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw(workspace / "own/a/x.png", FEW[0])
 
-    def refused(top: Path, onerror: Callable[[OSError], object]) -> list[object]:
-        onerror(PermissionError(13, "Permission denied", str(top)))
-        return []
+    listed = os.scandir
 
-    monkeypatch.setattr("os.walk", refused)
+    def refused(top: Path) -> object:
+        if top.name == "a":
+            raise PermissionError(13, "Permission denied", str(top))
+        return listed(top)
+
+    monkeypatch.setattr("os.scandir", refused)
     assert line("own") == "own/a: cannot be read: Permission denied; mend its permissions"
 
 
@@ -198,7 +205,7 @@ def test_the_command_says_it_in_one_line(
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         "error: own: 1 of 3 pictures cannot be used: own/1.png (an empty file); "
-        "mend or remove them; nothing was written"
+        "mend them, or leave them out; nothing was written"
     )
     assert not Path("data/raw").exists()
 

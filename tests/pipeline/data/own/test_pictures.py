@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.own import pictures
+from pipeline.data.own import pictures, pixels
+from pipeline.data.own.folder import Picture
+from pipeline.data.own.pictures import Reading
 from tests.helpers.drawings import draw, noise, png
 from tests.helpers.own_images import get, line
 
 
 # Kinds of pictures
 def loaded(path: Path, size: int | None = None) -> np.ndarray:
-    found = pictures.load(path, size)
+    found = pictures.load(Picture(path), Reading(size, frames="first"))
     assert found.image is not None, found.wrong
     return found.image.transpose(1, 2, 0)
 
@@ -87,7 +89,7 @@ def test_large_jpegs_keep_their_content(tmp_path: Path) -> None:
     """They are decoded at a fraction of their size: the picture is the same to a few levels."""
     slope = np.add.outer(np.linspace(0, 120, 640), np.linspace(0, 120, 900)).astype(np.uint8)
     Image.fromarray(slope).save(tmp_path / "x.jpg", quality=95)
-    whole = np.asarray(pictures.square(Image.fromarray(slope).convert("RGB"), 32)).astype(int)
+    whole = np.asarray(pixels.square(Image.fromarray(slope).convert("RGB"), 32)).astype(int)
     assert np.abs(loaded(tmp_path / "x.jpg", 32) - whole).max() <= 3
 
 
@@ -107,9 +109,9 @@ def test_pictures_that_cannot_be_used_are_all_counted(workspace: Path) -> None:
     (own / "good/g\n\x1b[31m.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n")
     said = line("own", 16)
     assert said.startswith("own: 7 of 37 pictures cannot be used: own/good/")
-    assert said.endswith(" and 2 more; mend or remove them; nothing was written")
+    assert said.endswith(" and 2 more; mend them, or leave them out; nothing was written")
     wrong = sorted(own.glob("good/[a-g]*"))
-    reasons = {path.name[0]: pictures.load(path, 16).wrong for path in wrong}
+    reasons = {path.name[0]: pictures.load(Picture(path), Reading(16)).wrong for path in wrong}
     assert reasons["a"] == "an empty file"
     assert reasons["b"].startswith("damaged: ")
     assert reasons["c"] == reasons["g"] == "not a picture, or damaged"
@@ -124,13 +126,13 @@ def test_a_picture_cut_anywhere_is_said_to_be_so(tmp_path: Path) -> None:
         data = path.read_bytes()
         for length in range(1, len(data) * 3 // 4, max(1, len(data) // 23)):
             path.write_bytes(data[:length])
-            assert pictures.load(path, None).wrong, f"{suffix} {length}"
+            assert pictures.load(Picture(path), Reading()).wrong, f"{suffix} {length}"
 
 
 def test_pixels_without_a_range(tmp_path: Path) -> None:
-    for dtype, said in ((np.float32, "floating-point pixels"), (np.int32, "32-bit pixels")):
+    for dtype, said in ((np.float32, "floating-point pixels"), (np.int32, "32-bit or signed pixels")):
         Image.fromarray(np.full((8, 8), 1e6, dtype)).save(tmp_path / "x.tif")
-        assert pictures.load(tmp_path / "x.tif", None).wrong.startswith(said)
+        assert pictures.load(Picture(tmp_path / "x.tif"), Reading()).wrong.startswith(said)
 
 
 def test_several_sizes_without_a_size(workspace: Path) -> None:
