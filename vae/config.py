@@ -75,7 +75,7 @@ class TrainConfig:
     learning_rate: float  # Adam's step size, at its highest
     warmup: int  # steps over which the learning rate rises to that
     decay: Decay  # of the learning rate: none, or as a cosine to zero at the last step
-    kl_warmup: int  # steps over which the KL's weight in the loss rises to 1
+    kl_warmup: int  # steps over which the KL's weight in the loss rises to 1, in a line
     samples: int  # of z for each image in a step (the paper's L)
     shift: int  # pixels by which an image is moved at random, at most, in each direction, anew each epoch
     seed: int  # of initial weights, order of images and noise

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.common import paths
+from pipeline.data.svhn.archive import BOXES
 from pipeline.experiment.params import SYNTHETIC, Format
 
 Kind = Literal[
@@ -42,6 +43,15 @@ def path_of(source: str) -> Path:
         path = Path(source)
     elsewhere = paths.main_workspace() / path
     return elsewhere if not path.exists() and elsewhere.exists() else path
+
+
+def photos_in(folder: Path, split: str) -> Path | None:
+    """SVHN's photos of full numbers of a split in a folder: an archive, packed or not, or a folder."""
+    packed = paths.archive(split).name
+    for path in (folder / packed, folder / packed.removesuffix(".gz"), folder / split):
+        if _is_there(path / BOXES if path.name == split else path):
+            return path
+    return None
 
 
 def _is_there(path: Path) -> bool:

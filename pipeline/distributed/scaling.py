@@ -1,4 +1,7 @@
-"""Scaling when a host is lost: wait a minute for another, then go on with as many ranks as fit."""
+"""Scaling when a host is lost: wait a minute for another, then go on with as many ranks as fit.
+
+Where no host has room for even one rank, it waits without end: a run is never given up for want of hosts.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -30,7 +33,7 @@ class WaitThenShrinkPolicy(FixedScalingPolicy):  # type: ignore[misc]  # Ray is 
     """Lives in Ray Train's controller.
 
     Before the first start it waits as Ray does: an autoscaler may be at work. Later it looks at the nodes
-    that are up; that one is not is known within seconds, or a minute where a cable was pulled.
+    that are up. Ray notices within seconds that a node is not, or within a minute where a cable was pulled.
     """
 
     def __init__(self, scaling_config: ScalingConfig, components: Sequence[str]) -> None:
@@ -55,7 +58,9 @@ class WaitThenShrinkPolicy(FixedScalingPolicy):  # type: ignore[misc]  # Ray is 
             return decision
         now = time.monotonic()
         self.short_since = self.short_since or now
-        if not room or now - self.short_since < HOST_WAIT_SECONDS:
+        if not room:
+            return NoopDecision()
+        if now - self.short_since < HOST_WAIT_SECONDS:
             return NoopDecision()
         # Without those that would have nothing to do.
         shares = len(placement.plan(self.components, room).assignments)

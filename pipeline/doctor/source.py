@@ -32,7 +32,11 @@ def look_for(params: Params) -> list[Answer]:
             return _on_a_server(data.source, expected)
         case "svhn":
             path = sources.path_of(data.source)
-            return [_file(path / name) for name in expected] if _size_of(path) is not None else [_gone(path)]
+            if _size_of(path) is None:
+                return [_gone(path)]
+            if data.format == "full":
+                return [_photos(path, split) for split in _splits(params)]
+            return [_file(path / name) for name in expected]
         case "own":
             return [_own(sources.path_of(data.source), data.source)]
 
@@ -60,6 +64,12 @@ def _on_a_server(source: str, expected: Mapping[str, int]) -> list[Answer]:
     asked = _ask(urls) if urls else []
     here = [Answer(f"{name} (downloaded)", expected[name]) for name in kept]
     return here + [Answer(a.name, a.size, expected[a.name], a.trouble) for a in asked]
+
+
+def _photos(folder: Path, split: str) -> Answer:
+    """An archive of photos of full numbers, packed or not, or what was unpacked from one."""
+    found = sources.photos_in(folder, split) or folder / paths.archive(split).name
+    return Answer(found.name, machine.occupied([found])) if found.is_dir() else _file(found)
 
 
 def _file(path: Path) -> Answer:

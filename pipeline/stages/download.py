@@ -11,7 +11,7 @@ from pipeline.common.image_limits import Frames
 from pipeline.common.progress import bar, console
 from pipeline.data import sources
 from pipeline.data.own import folder, npz, pictures
-from pipeline.data.svhn import fetch, matfile, official_files
+from pipeline.data.svhn import archive, fetch, matfile, official_files
 from pipeline.data.svhn.official_files import OfficialFile
 from pipeline.data.synthetic import crops, photos
 from pipeline.experiment import places
@@ -72,6 +72,8 @@ def run(data: DownloadConfig, generated: SyntheticConfig) -> None:
                     _generate(split, target, generated, data.format)
                 case "server":
                     _download(known[split], target, data.source)
+                case "svhn" if data.format == "full":
+                    _copy_photos(split, target, sources.path_of(data.source))
                 case "svhn":
                     _copy(target, sources.path_of(data.source))
                 case _:
@@ -87,7 +89,7 @@ def _check_own(path: Path) -> None:
             f"{printable(Path.cwd())}"
         )
     if path.is_dir():
-        if any((path / paths.archive(split).name).exists() for split in paths.SPLITS):
+        if any(sources.photos_in(path, split) for split in paths.SPLITS):
             raise PipelineError(
                 f"{paths.PARAMS}: data.format is cropped, but {printable(path)} holds SVHN's photos of "
                 "full numbers; set it to full"
@@ -132,7 +134,7 @@ def _say_what_is_left_out(others: Sequence[Path]) -> None:
     files.write_text(listing, "".join(f"{printable(path)}\n" for path in others))
     named = ", ".join(printable(path) for path in others[:NAMED])
     more = f", ...; all are listed in {listing}" if len(others) > NAMED else ""
-    _say([f"left out {len(others):,} other files: {named}{more}"])
+    _say([f"left out {len(others):,} other file{'s' * (len(others) > 1)}: {named}{more}"])
 
 
 def _generate(split: str, target: Path, config: SyntheticConfig, kind: Format) -> None:
@@ -162,3 +164,13 @@ def _copy(target: Path, place: Path) -> None:
     size = source.stat().st_size if source.exists() else 0
     with bar(f"copy {printable(source)}", size, "bytes") as advance:
         official_files.copy(source, target, advance)
+
+
+def _copy_photos(split: str, target: Path, place: Path) -> None:
+    """An archive as it is; a .tar, or what was unpacked from one, packed again."""
+    found = sources.photos_in(place, split)
+    if found is None or found.name == target.name:
+        _copy(target, place)
+        return
+    with bar(f"pack {printable(found)}", archive.bytes_of(found), "bytes") as advance:
+        archive.pack(found, split, target, advance)

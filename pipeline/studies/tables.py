@@ -15,7 +15,7 @@ from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import short
 from pipeline.trials.spec import Study
 
-# Measures of each split, in the order of results.csv.
+# Measures of each split, in the order of results.csv; a page shows those of `report.studies_page.COLUMNS`.
 COLUMNS = (
     "cost", "reconstruction", "kl", "floor", "excess", "bits_per_dim", "mse", "psnr", "ssim", "active_units",
 )  # fmt: skip
@@ -140,7 +140,12 @@ def _against(outcome: Outcome, result: TrialResult) -> str:
     if not band or _is_noise(outcome):
         return ""
     own = value(result, first)
-    return "same" if band.holds(own) else "better" if own < band.low else "worse"
+    return "same" if band.holds(own) else "better" if _is_better(first, own, band) else "worse"
+
+
+def _is_better(metric: Metric, number: float, band: Noise) -> bool:
+    """Whether a number is beyond the band on the side on which the metric is better."""
+    return number > band.high if metric.better == "more" else number < band.low
 
 
 def _channel_cost(result: TrialResult, split: str) -> float:
@@ -194,9 +199,13 @@ def _spread_of_seeds(metric: Metric, ranked: Sequence[tuple[float, str]], band: 
 
 def _against_the_defaults(metric: Metric, ranked: Sequence[tuple[float, str]], band: Noise) -> str:
     groups = {
-        "better than": [label for number, label in ranked if number < band.low],
+        "better than": [label for number, label in ranked if _is_better(metric, number, band)],
         "as good as": [label for number, label in ranked if band.holds(number)],
-        "worse than": [label for number, label in ranked if number > band.high],
+        "worse than": [
+            label
+            for number, label in ranked
+            if not band.holds(number) and not _is_better(metric, number, band)
+        ],
     }
     compared = [
         f"{_listed(labels)} {'is' if len(labels) == 1 else 'are'} {how} the defaults"

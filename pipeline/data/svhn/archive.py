@@ -19,6 +19,7 @@ BOXES = "digitStruct.mat"
 BLOCK = 1 << 20  # bytes
 # Bytes and members far beyond SVHN's, whose larger archive has 0.4 GB, packed, and 33,402 photos.
 MOST_PHOTO, MOST_BOXES, MOST_BYTES, MOST_MEMBERS = 16 << 20, 1 << 30, 32 << 30, 1_000_000
+LEVEL = 1  # of gzip: photos are packed already
 MOST_HEADER = 1 << 16  # of what precedes a member, such as a long name
 
 Advance = Callable[[int], None]
@@ -63,6 +64,45 @@ def members(
         raise PipelineError(f"{path}: not a whole archive ({error}); {REMEDY}") from None
     except OSError as error:
         raise PipelineError(f"{path}: cannot be read: {error.strerror or error}; {REMEDY}") from None
+
+
+def bytes_of(source: Path) -> int:
+    """Bytes of a .tar, or of the files in a folder."""
+    files = source.iterdir() if source.is_dir() else [source]
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def pack(source: Path, split: str, target: Path, advance: Advance) -> None:
+    """Make an archive of a .tar, or of a folder of photos and their boxes. Equal files, equal bytes.
+
+    Raises:
+        PipelineError: something cannot be read.
+    """
+    try:
+        with target.open("wb") as file, GzipFile("", "wb", LEVEL, file, mtime=0) as packed:
+            if source.is_dir():
+                _pack_folder(source, split, packed, advance)
+            else:
+                with source.open("rb") as tar:
+                    while block := tar.read(BLOCK):
+                        packed.write(block)
+                        advance(len(block))
+    except OSError as error:
+        raise PipelineError(
+            f"{printable(error.filename or source)}: cannot be copied: {error.strerror or error}"
+        ) from error
+
+
+def _pack_folder(source: Path, split: str, packed: GzipFile, advance: Advance) -> None:
+    with tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        for path in sorted(source.iterdir(), key=lambda path: path.name):
+            if path.name != BOXES and path.suffix.lower() != ".png":
+                continue
+            with path.open("rb") as content:
+                member = tarfile.TarInfo(f"{split}/{path.name}")
+                member.size = path.stat().st_size
+                tar.addfile(member, content)
+            advance(member.size)
 
 
 class _Refused(Exception):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.evaluation.registry import METRICS
 from pipeline.studies import noise, tables
 from pipeline.trials.results import TrialResult
 from pipeline.trials.spec import Study
@@ -52,6 +53,20 @@ def outcome(values: dict[str, float], seeds: list[float], **failed: str) -> tabl
 
 
 SEEDS = [100.0, 101.0, 99.0, 100.5, 99.5]  # deviation 0.79: a band of 97.6 to 102.4, a difference of 3.1
+
+
+def test_better_is_more_of_some_metrics() -> None:
+    band = noise.noise([10.0, 11.0, 12.0])
+    assert tables._is_better(METRICS["psnr"], 99.0, band)
+    assert not tables._is_better(METRICS["psnr"], -99.0, band)
+    assert tables._is_better(METRICS["mse"], -99.0, band)
+    said = tables._against_the_defaults(
+        METRICS["psnr"], [(-99.0, "low"), (11.0, "same"), (99.0, "high")], band
+    )
+    assert said == (
+        "By PSNR, high is better than the defaults; same is as good as the defaults; "
+        "low is worse than the defaults."
+    )
 
 
 def test_a_large_difference_is_called_one() -> None:

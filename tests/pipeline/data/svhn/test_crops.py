@@ -1,5 +1,7 @@
 """Full numbers: from archives of photos to crops of digits."""
 
+import gzip
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,14 @@ from hypothesis import strategies as st
 
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
+from pipeline.data import store
 from pipeline.data.svhn import crops
 from pipeline.data.svhn.digitstruct import Box
 from pipeline.stages import convert, download
 from pipeline.stages.download import DownloadConfig
 from tests.helpers.archives import CROPPED, FULL, GENERATED, boxes, images, packed
+from tests.helpers.arrays import equal
+from tests.helpers.checkout import CUT
 
 
 @pytest.mark.parametrize("size", [32, 48, 64])
@@ -137,6 +142,31 @@ def test_the_source_and_the_format_fit(workspace: Path) -> None:
         download.run(DownloadConfig("mine", "full"), GENERATED)
     with pytest.raises(PipelineError, match=r"mine/train.tar.gz: not a folder; data.source is a URL"):
         download.run(DownloadConfig("mine/train.tar.gz", "full"), GENERATED)
+
+
+@pytest.mark.parametrize("kind", ["tar", "folder"])
+def test_archives_that_were_unpacked(workspace: Path, photos: Path, kind: str) -> None:
+    for split in ("train", "test"):
+        with gzip.open(photos / paths.archive(split)) as archive:
+            tar = workspace / f"mine/{split}.tar"
+            tar.parent.mkdir(exist_ok=True)
+            tar.write_bytes(archive.read())
+        if kind == "folder":
+            with tarfile.open(tar) as members:
+                members.extractall(workspace / "mine", filter="data")
+            tar.unlink()
+    with pytest.raises(PipelineError, match=r"holds SVHN's photos of full numbers; set it to full$"):
+        download.run(DownloadConfig("mine"), GENERATED)
+    written = []
+    for source in ("mine", str(photos / paths.RAW), "mine"):
+        download.run(DownloadConfig(source, "full"), GENERATED)
+        convert.run(*CUT)
+        with store.read(paths.IMAGES, dimensions=4) as splits:
+            written.append({name: (split.images[:], split.labels) for name, split in splits.items()})
+    for split, (crops_, labels) in written[0].items():
+        for others in written[1:]:
+            assert np.array_equal(crops_, others[split][0])
+            assert equal(labels, np.asarray(others[split][1]))
 
 
 @pytest.mark.svhn
