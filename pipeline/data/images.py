@@ -134,6 +134,15 @@ def known_classes(training: Images) -> Classes:
     return Classes(labels, tuple(names))
 
 
+def has_validation_split() -> bool:
+    """Whether the channel files, if they are there, hold images that their owner has held out."""
+    path = paths.channel(paths.COLOURS[0])
+    if not path.exists():
+        return False
+    with store.read(path, dimensions=3) as splits:
+        return HELD_OUT in splits
+
+
 def check_test_labels(classes: Classes) -> None:
     """Raise unless a conditional model can be told the label of every test image."""
     with store.read(paths.channel(paths.COLOURS[0]), dimensions=3) as splits:

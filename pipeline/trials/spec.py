@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
+from pipeline.data import images
 from pipeline.experiment import params
 from pipeline.experiment.params import Params
 from pipeline.trials import spec_checks
@@ -157,7 +158,7 @@ def check_search(search: Search, defaults: Defaults) -> None:
         PipelineError: a value of its space is wrong, or no validation images are held out.
     """
     base = defaults.params
-    if not base.data.validation:
+    if not base.data.validation and not images.has_validation_split():
         raise PipelineError(
             f"{paths.PARAMS}: data.validation is 0, but validation images judge a search; set it, as to 0.05"
         )

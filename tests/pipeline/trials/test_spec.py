@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
+from pipeline.data import store
 from pipeline.experiment import params
 from pipeline.experiment import workspace as workspaces
 from pipeline.trials import spec
@@ -133,6 +134,16 @@ def test_a_search_needs_validation_images(here: Path) -> None:
         PipelineError, match=r"^params.yaml: data.validation is 0, but validation images judge"
     ):
         spec.check_search(spec.read().search("default"), spec.read_defaults())
+
+
+def test_a_folder_val_judges_a_search_too(here: Path) -> None:
+    params.change(paths.PARAMS, {"data": {"validation": 0.0}})
+    paths.CHANNELS.mkdir(parents=True)
+    for colour in paths.COLOURS:
+        with store.create(paths.channel(colour)) as file:
+            for split in ("train", "validation", "test"):
+                file.create(split, (2, 8, 8), None)[:] = 0
+    spec.check_search(spec.read().search("default"), spec.read_defaults())
 
 
 def test_the_papers_experiments_are_declared(here: Path) -> None:
