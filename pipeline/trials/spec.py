@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
-from pipeline.data import images
 from pipeline.experiment import params
 from pipeline.experiment.params import Params
 from pipeline.trials import spec_checks
@@ -157,6 +156,8 @@ def check_search(search: Search, defaults: Defaults) -> None:
     Raises:
         PipelineError: a value of its space is wrong, or no validation images are held out.
     """
+    from pipeline.data import images  # h5py takes long to load
+
     base = defaults.params
     if not base.data.validation and not images.has_validation_split():
         raise PipelineError(
