@@ -107,7 +107,7 @@ def load(path: Path) -> Classifier:
     """
     about, tensors = tensorfile.read(path)
     try:
-        model = Classifier(tensorfile.sizes(about["classifier"]))
+        model = Classifier(Sizes.described(about["classifier"]))
         model.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

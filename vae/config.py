@@ -3,7 +3,7 @@
 This module imports no torch, so the command line can check a params.yaml in milliseconds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
@@ -31,6 +31,18 @@ class Sizes:
     def classes(self) -> int:
         """Number of classes that the model is told; 0: it is told none."""
         return len(self.class_names)
+
+    @classmethod
+    def described(cls, about: Mapping[str, Any]) -> "Sizes":
+        """Sizes as `asdict` wrote them; files of before classes had names tell their number instead.
+
+        Raises:
+            KeyError, TypeError: they are none.
+        """
+        names = about["class_names"] if "class_names" in about else numbered(about["classes"])
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("class_names are no texts")
+        return cls(tuple(about["image"]), tuple(names))
 
     @property
     def pixels(self) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vae import tensorfile
-from vae.config import ModelConfig
+from vae.config import ModelConfig, Sizes
 from vae.metrics import EpochMetrics
 from vae.model import VAE
 from vae.stack import TrainingState
@@ -71,7 +71,7 @@ def _state(
     try:
         model = about["model"]
         config = ModelConfig(**{**model, "hidden": tuple(model["hidden"])})
-        sizes = tensorfile.sizes(about["sizes"])
+        sizes = Sizes.described(about["sizes"])
         state = TrainingState(about["component"], sizes, config, weights, first, second)
         state.epoch = about["epoch"]
         with torch.device("meta"):

@@ -8,8 +8,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from vae.config import Sizes, numbered
-
 # One key, because safetensors writes several in no fixed order, and equal contents must be equal bytes.
 KEY = "vaepipe"
 
@@ -41,15 +39,3 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (SafetensorError, KeyError, ValueError) as error:
         raise ModelFileError(f"{path}: not a vaepipe model file, or damaged ({error})") from None
-
-
-def sizes(about: dict[str, Any]) -> Sizes:
-    """The sizes in a description. Files of before classes had names tell their number instead.
-
-    Raises:
-        KeyError, TypeError: they are none.
-    """
-    names = about["class_names"] if "class_names" in about else numbered(about["classes"])
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError("class_names are no texts")
-    return Sizes(tuple(about["image"]), tuple(names))

@@ -4,11 +4,12 @@ No DVC and no Ray: all they need is a folder of models.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from pipeline.cli import options
+from pipeline.common.image_limits import Frames
 
 MOST_SHOWN = 1_000  # pictures in a grid
 
@@ -29,10 +30,7 @@ Pictures = Annotated[
 ]
 Split = Annotated[str | None, typer.Option(help="Of an .npz or HDF5 file. Default: test, or the only one.")]
 Digit = Annotated[str | None, typer.Option(metavar="NAME", help="The class that a model is told.")]
-FramesOption = Annotated[
-    Literal["one", "first", "all"],
-    typer.Option("--frames", help="Of a file with several: refuse, or take."),
-]
+FramesOption = Annotated[Frames, typer.Option("--frames", help="Of a file with several: refuse, or take.")]
 WhiteLevel = Annotated[
     int | None,
     typer.Option(min=1, help="The number that is white, as data.white_level."),

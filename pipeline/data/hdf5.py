@@ -44,6 +44,14 @@ def create(path: Path) -> Iterator[h5py.File]:
             raise disk.error
 
 
+def open_to_read(path: Path, damaged: str) -> h5py.File:
+    """Open a file, or raise a PipelineError that says `damaged`, and why."""
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise PipelineError(f"{printable(path)}: {damaged} ({error_text(error)})") from None
+
+
 class _Disk:
     """A file as HDF5 wants it, which hears of no error: one that it meets in closing ends the process."""
 

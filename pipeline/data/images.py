@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.common import paths
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, listed
 from pipeline.data import store
 from pipeline.data.store import Provenance, Split
 from vae.config import Sizes
 from vae.images import merge_components
 
 HELD_OUT = "validation"  # a split of images whose owner has held them out
-NAMED = 5  # classes that an error names
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,7 @@ class Images:
 
     def label_names(self) -> list[str]:
         """The name of each image's label; nothing where there are none."""
-        labels = [] if self.labels is None else self.labels.tolist()
-        return [self.classes[label] if self.classes else str(label) for label in labels]
+        return store.label_names(self.labels, self.classes)
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,8 @@ class Classes:
     labels: np.ndarray  # (K,) ascending, as the files have them
     names: tuple[str, ...]  # K
 
-    def places(self, images: Images, which: str) -> np.ndarray:
-        """The labels as a conditional model is told them, (N,) int64, from 0 to K - 1.
+    def places(self, images: Images | Split, which: str) -> np.ndarray:
+        """The images' labels as a conditional model is told them, (N,) int64, from 0 to K - 1.
 
         which: what errors call the images, such as "test".
 
@@ -73,11 +71,10 @@ class Classes:
             )
         unseen = ~np.isin(images.labels, self.labels)
         if unseen.any():
-            names = sorted({name for name, new in zip(images.label_names(), unseen, strict=True) if new})
-            listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+            names = sorted(set(store.label_names(images.labels[unseen], images.classes)))
             raise PipelineError(
                 f"{paths.PARAMS}: model.conditional is true, but {unseen.sum():,} {which} images are of "
-                f"classes that no training image has ({listed}); set it to false, or move those images"
+                f"classes that no training image has ({listed(names)}); set it to false, or move those images"
             )
         return np.searchsorted(self.labels, images.labels).astype(np.int64)
 
@@ -130,8 +127,7 @@ def known_classes(training: Images) -> Classes:
             "give them labels, such as class folders"
         )
     labels = np.unique(training.labels)
-    names = (training.classes[label] if training.classes else str(label) for label in labels.tolist())
-    return Classes(labels, tuple(names))
+    return Classes(labels, tuple(store.label_names(labels, training.classes)))
 
 
 def has_validation_split() -> bool:
@@ -147,8 +143,7 @@ def check_test_labels(classes: Classes) -> None:
     """Raise unless a conditional model can be told the label of every test image."""
     with store.read(paths.channel(paths.COLOURS[0]), dimensions=3) as splits:
         if "test" in splits:
-            split = splits["test"]
-            classes.places(Images({}, (0, 0), split.labels, split.classes), "test")
+            classes.places(splits["test"], "test")
 
 
 def provenance() -> dict[str, tuple[int, Provenance | None]]:

@@ -93,6 +93,11 @@ class Split:
         return (slice(i, min(i + BLOCK, self.shape[0])) for i in range(0, self.shape[0], BLOCK))
 
 
+def label_names(labels: np.ndarray | None, classes: Sequence[str]) -> list[str]:
+    """The name of each label, of those that have none their numbers; nothing where there are no labels."""
+    return [] if labels is None else [classes[n] if classes else str(n) for n in labels.tolist()]
+
+
 @contextmanager
 def read(path: Path, dimensions: int) -> Iterator[dict[str, Split]]:
     """The splits of a file whose images have `dimensions` axes, N included.

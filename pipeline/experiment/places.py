@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from pipeline.common import files, paths
-from pipeline.common.errors import PipelineError, printable
+from pipeline.common.errors import PipelineError, listed, printable
 
 NAMED = 3  # files that a message names
 
@@ -110,7 +110,7 @@ def _sums() -> dict[str, str]:
 
 
 def _refusal(folder: Path, foreign: list[Path]) -> PipelineError:
-    named = ", ".join(printable(path) for path in foreign[:NAMED]) + (", ..." if len(foreign) > NAMED else "")
+    named = listed(foreign, NAMED)
     return PipelineError(
         f"{folder}: holds {named}, which vaepipe did not write as it is now and would remove; move it "
         "elsewhere, or delete it"

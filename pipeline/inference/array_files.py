@@ -8,8 +8,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from pipeline.common import files
 from pipeline.common.errors import PipelineError, printable
-from pipeline.data import hdf5
+from pipeline.data import hdf5, store
 from pipeline.data.own import arrays, npz
 from pipeline.data.own import labels as label_arrays
 from pipeline.data.own.arrays import ImageArray, WrongArray
@@ -35,12 +36,16 @@ def is_array_file(place: Path) -> bool:
     """Whether a file holds arrays, by how it begins, or of .mat by its name."""
     if not place.is_file():
         return False
+    begins = _beginning(place)
+    return begins == HDF5 or begins[:2] == ZIP or place.suffix.lower() == ".mat"
+
+
+def _beginning(place: Path) -> bytes:
     try:
         with place.open("rb") as file:
-            begins = file.read(len(HDF5))
+            return file.read(len(HDF5))
     except OSError as error:
-        raise PipelineError(f"{printable(place)}: cannot be read: {error.strerror}") from None
-    return begins == HDF5 or begins[:2] == ZIP or place.suffix.lower() == ".mat"
+        raise files.unreadable(place, error) from None
 
 
 @contextmanager
@@ -50,8 +55,7 @@ def opened(path: Path, split: str | None, white_level: int | None) -> Iterator[A
     Raises:
         PipelineError: there is no such split, or the file is damaged or of another layout.
     """
-    with path.open("rb") as file:
-        begins = file.read(len(HDF5))
+    begins = _beginning(path)
     if begins == HDF5:
         with _hdf5(path, split, white_level) as found:
             yield found
@@ -76,17 +80,13 @@ def _npz(path: Path, split: str | None, white_level: int | None) -> ArrayFile:
     found, _ = npz.read(path, white_level)
     name = _chosen(path, list(found), split)
     chosen = found[name]
-    names = None if chosen.labels is None else _names(chosen.labels, chosen.classes)
+    names = None if chosen.labels is None else store.label_names(chosen.labels, chosen.classes)
     return ArrayFile(name or "images", chosen.images, names, True)
 
 
 @contextmanager
 def _hdf5(path: Path, split: str | None, white_level: int | None) -> Iterator[ArrayFile]:
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise PipelineError(f"{printable(path)}: not a whole HDF5 file ({hdf5.error_text(error)})") from None
-    with file:
+    with hdf5.open_to_read(path, "not a whole HDF5 file") as file:
         try:
             found = _of_group(path, file, split, white_level)
         except WrongArray as error:
@@ -116,7 +116,7 @@ def _of_group(path: Path, file: h5py.File, split: str | None, white_level: int |
     group = file[name] if name else file
     values = _member(path, group, "images")
     labels = _member(path, group, "labels")[:] if group.get("labels", getlink=True) else None
-    images = arrays.images(values, None if labels is None else labels.size)
+    images = arrays.images(values, None if labels is None else len(labels))
     if values.dtype != np.uint8 or white_level is not None:
         [images] = arrays.with_white([images], white_level)
     names = None
@@ -127,7 +127,7 @@ def _of_group(path: Path, file: h5py.File, split: str | None, white_level: int |
             classes = [bytes(text).decode("utf-8", "replace") for text in _texts(path, group)]
             if by_split[""].max() >= len(classes):
                 raise WrongArray(f"of labels has {by_split[''].max()}, but there are {len(classes)} classes")
-        names = _names(by_split[""], classes)
+        names = store.label_names(by_split[""], classes)
     return ArrayFile(name or "images", images, names, False)
 
 
@@ -143,10 +143,6 @@ def _texts(path: Path, group: h5py.Group) -> np.ndarray:
     if texts.ndim != 1 or texts.dtype.kind != "S":
         raise WrongArray(f"classes should be texts of fixed length; found {texts.shape} {texts.dtype}")
     return texts[:]
-
-
-def _names(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
-    return [classes[label] if len(classes) else str(label) for label in labels.tolist()]
 
 
 def _chosen(path: Path, splits: Sequence[str], wanted: str | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.common import machine_limits, paths
-from pipeline.common.errors import PipelineError, printable
+from pipeline.common.errors import PipelineError, listed, printable
 from pipeline.common.image_limits import Frames
 from pipeline.common.progress import console
 from pipeline.data.own import folder, npz, pictures, tree
@@ -85,15 +85,15 @@ def models(place: Path, device: str | None) -> Autoencoder:
 
 
 def _named(model: Autoencoder) -> str:
-    names = ", ".join(model.class_names[:NAMED])
-    return printable(names) + (", ..." if model.classes > NAMED else "")
+    return listed(model.class_names, NAMED)
 
 
 def check_digit(model: Autoencoder, digit: str) -> int:
     """The place of the class that `--digit` names, if these models are told one."""
     if not model.classes:
         raise PipelineError(
-            f"--digit {digit}: these models are told no label; `vaepipe preset apply conditional` trains some"
+            f"--digit {printable(digit)}: these models are told no label; "
+            "`vaepipe preset apply conditional` trains some"
         )
     if digit not in model.class_names:
         raise PipelineError(f"--digit {printable(digit)}: expected a class of these models: {_named(model)}")

@@ -147,11 +147,7 @@ def read(path: Path) -> Iterator[LatentFile]:
     if not path.is_file():
         raise PipelineError(f"{printable(path)}: {'not a file' if path.exists() else 'not found'}")
     files.check_readable(path)
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise PipelineError(f"{printable(path)}: {DAMAGED} ({hdf5.error_text(error)})") from None
-    with file:
+    with hdf5.open_to_read(path, DAMAGED) as file:
         try:
             found = _checked(path, file)
         except hdf5.DAMAGE_ERRORS as error:

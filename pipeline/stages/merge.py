@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.common import files, machine_limits, paths
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, listed
 from pipeline.common.progress import bar
 from pipeline.data import images, store
 from pipeline.data.images import Images
@@ -29,7 +29,6 @@ from vae.stack import assemble
 from vae.tensorfile import ModelFileError
 
 SPLIT = "test"
-NAMED = 5  # classes that an error names
 
 
 @dataclass(frozen=True)
@@ -152,9 +151,8 @@ def _model(component: str, sizes: Sizes) -> VAE:
 
 
 def _described(sizes: Sizes) -> str:
-    names = sizes.class_names
-    listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
-    return "x".join(map(str, sizes.image)) + (f" with {len(names)} classes ({listed})" if names else "")
+    told = f" with {sizes.classes} classes ({listed(sizes.class_names)})" if sizes.classes else ""
+    return "x".join(map(str, sizes.image)) + told
 
 
 def _reconstruct(

@@ -124,12 +124,11 @@ class TrialData:
     def _shared(
         self, session: str, mark: str, channels: set[str], compute: TrialCompute, device: str
     ) -> Shared:
-        named = {"train" if name == "training" else name: name for name in self.splits()}
         groups = [paths.components(kind) for kind in sorted(channels)]
         return Shared(
             splits={
-                name: put_images(self.splits()[split], groups, self.labels.get(split))
-                for name, split in named.items()
+                "train" if name == "training" else name: put_images(split, groups, self.labels.get(name))
+                for name, split in self.splits().items()
             },
             class_names=self.class_names,
             storage=compute.checkpoints(),
@@ -147,7 +146,7 @@ def _labels(splits: dict[str, Images]) -> tuple[tuple[str, ...], dict[str, np.nd
         classes = images.known_classes(splits["training"])
         return classes.names, {name: classes.places(split, name) for name, split in splits.items()}, ""
     except PipelineError as error:
-        return (), {}, str(error)
+        return (), {}, str(error).removeprefix(f"{paths.PARAMS}: ")
 
 
 def costs_text(report: TrialReport) -> str:

@@ -14,7 +14,6 @@ from pipeline.data.own.split_names import TEST, TRAIN
 from pipeline.data.own.tree import Tree
 
 MOST_CLASSES = 2**16
-NAMED = 5  # names in a line
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-NAMED = 5  # classes that a note names
+from pipeline.common.errors import listed
 
 
 def interleave_classes(labels: np.ndarray) -> np.ndarray:
@@ -41,10 +41,8 @@ def unseen_note(train: np.ndarray, held: np.ndarray, classes: Sequence[str]) -> 
     known = {name(label).casefold(): name(label) for label in np.unique(train)}
     labels = np.unique(unseen)
     named = []
-    for text in map(name, labels[:NAMED]):
+    for text in map(name, labels):
         like = known.get(text.casefold())
         named.append(f"{text}, where training has {like}" if like else text)
-    more = ", ..." if len(labels) > NAMED else ""
     images = "1 image is" if len(unseen) == 1 else f"{len(unseen):,} images are"
-    of = f"{', '.join(named)}{more}"
-    return f"{images} of classes that no training image has ({of}); no model can be told them"
+    return f"{images} of classes that no training image has ({listed(named)}); no model can be told them"

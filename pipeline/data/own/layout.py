@@ -1,12 +1,10 @@
 """Which folders in a folder are the splits, and which are classes; what could be both is refused."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from pipeline.common.errors import PipelineError, printable
+from pipeline.common.errors import PipelineError, listed, printable
 from pipeline.data.own.split_names import TEST, TRAIN, VALIDATION, is_division, split_of
 from pipeline.data.own.tree import Tree
-
-NAMED = 5  # folders that a line names
 
 
 def divide(root: Tree) -> tuple[dict[str, Tree], list[str]]:
@@ -39,7 +37,7 @@ def _splits(root: Tree) -> dict[str, Tree]:
         split = split_of(folder.name)
         if split in by_split:
             raise PipelineError(
-                f"{where}: {_listed([by_split[split].path.name, folder.path.name])} both name the {split} "
+                f"{where}: {listed([by_split[split].path.name, folder.path.name])} both name the {split} "
                 "split; put them together, or give one another name"
             )
         if split:
@@ -58,7 +56,7 @@ def _splits(root: Tree) -> dict[str, Tree]:
     if by_split.keys() == {TRAIN} and not root.pictures and not by_split[TRAIN].folders:
         return {"": root}  # among cars and planes, trains
     raise PipelineError(
-        f"{where}: {_folders(named)} beside {_listed(others)}: splits, or classes? Expected train and test, "
+        f"{where}: {_folders(named)} beside {listed(others)}: splits, or classes? Expected train and test, "
         "train and val, or class folders alone; move or rename the others"
     )
 
@@ -68,7 +66,7 @@ def _refuse_splits_inside(folder: Tree) -> None:
     inner = {split_of(sub.name): sub.path.name for sub in folder.folders if split_of(sub.name)}
     if is_division({str(split) for split in inner}):
         raise PipelineError(
-            f"{printable(folder.path)}: holds {_listed(inner.values())}; expected splits outside of all "
+            f"{printable(folder.path)}: holds {listed(inner.values())}; expected splits outside of all "
             f"other folders, such as {TRAIN}/cat and {TEST}/cat; if there are no others, name "
             f"{printable(folder.path)} itself"
         )
@@ -89,11 +87,5 @@ def _without_boxes(folder: Tree, notes: list[str]) -> Tree:
     return images
 
 
-def _folders(names: Iterable[str]) -> str:
-    listed = list(names)
-    return f"{'a folder' if len(listed) == 1 else 'the folders'} {_listed(listed)}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    shown = [printable(name) for name in names]
-    return ", ".join(shown[:NAMED]) + (", ..." if len(shown) > NAMED else "")
+def _folders(names: Sequence[str]) -> str:
+    return f"{'a folder' if len(names) == 1 else 'the folders'} {listed(names)}"

@@ -96,28 +96,28 @@ def _grey(picture: Image.Image, white_level: int | None) -> tuple[Image.Image, i
     values = np.asarray(picture)
     try:
         least, most = brightness.bounds(values)
-        white, known = _white(picture, rawmode, most)
-        if known and (white_level is None or white_level >= white):
-            told = white
-        elif white_level is None:
+        white, bounded = _white(picture, rawmode)
+        if white_level is None and not bounded and most > white * (1 + brightness.ROUNDING):
             raise Unusable(_unknown(picture, least, most))
+        # Where the format holds any number, a picture without a bright one may be a dark one of its set.
+        if white_level is None or (bounded and white_level >= white):
+            scaled = brightness.to_bytes(values, white)
         else:
-            told, known = white_level, False
-        scaled = brightness.to_bytes(values, told)
+            scaled = brightness.to_bytes(values, white_level)
     except WrongRange as error:
         raise Unusable(f"{error}" if white_level is None else f"{error}, data.white_level") from None
-    brightest = int(told - least if inverted else most) if known else 0
-    return Image.fromarray(255 - scaled if inverted else scaled), white if known else 0, brightest
+    brightest = int(white - least if inverted else most)
+    return Image.fromarray(255 - scaled if inverted else scaled), white, brightest
 
 
-def _white(picture: Image.Image, rawmode: str, most: float) -> tuple[int, bool]:
-    """The number that is white by the format, and whether it is one that is known."""
+def _white(picture: Image.Image, rawmode: str) -> tuple[int, bool]:
+    """The number that is white where nothing else is told, and whether the format holds none above it."""
     if picture.mode == "F":
-        return 1, most <= 1 + brightness.ROUNDING
+        return 1, False
     if rawmode.startswith("I;12"):
         return 4095, True
     if picture.format == "TIFF" and (picture.mode == "I" or rawmode.endswith("S")):
-        return WHITE_8, most <= WHITE_8  # 32 bits, or signed: of no use as a range
+        return WHITE_8, False  # 32 bits, or signed: of no use as a range
     return WHITE_16, True
 
 

@@ -1,6 +1,5 @@
 """Contents of a folder at any depth: pictures, other files. Links are followed; names sort as people do."""
 
-import errno
 import os
 import re
 import stat
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.common import files
 from pipeline.common.errors import PipelineError, printable
 
 SUFFIXES = (
@@ -17,7 +17,8 @@ SUFFIXES = (
 )
 # How a picture's file begins, where its name does not tell; of WebP what follows the length.
 BEGINNINGS = re.compile(
-    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|BM.{4}\0\0\0\0|II\*\0|MM\0\*|RIFF.{4}WEBP|P[1-6]\s", re.DOTALL
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|BM.{4}\0\0\0\0|II\*\0|MM\0\*|RIFF.{4}WEBP|P[1-6]\s+[#\d]",
+    re.DOTALL,
 )
 ORDINARY_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}|\.[0-9][A-Za-z]+[0-9]*")
 MOST_DEEP = 100  # folders in folders
@@ -78,13 +79,6 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
 
 
-def unreadable(path: Path, error: OSError) -> PipelineError:
-    """The line on a file or a folder that the system does not give."""
-    closed = error.errno in (errno.EACCES, errno.EPERM)
-    advice = "; mend its permissions" if closed else ""
-    return PipelineError(f"{printable(error.filename or path)}: cannot be read: {error.strerror}{advice}")
-
-
 def _scan(folder: Path, around: dict[tuple[int, int], Path]) -> Tree:
     try:
         about = folder.stat()
@@ -93,7 +87,8 @@ def _scan(folder: Path, around: dict[tuple[int, int], Path]) -> Tree:
             names = sorted((entry.name for entry in visible), key=natural_key)
             folders = {entry.name for entry in visible if _is_folder(entry)}
     except OSError as error:
-        raise unreadable(folder, error) from None
+        advice = "; mend its permissions" if isinstance(error, PermissionError) else ""
+        raise PipelineError(f"{files.unreadable(folder, error)}{advice}") from None
     place = (about.st_dev, about.st_ino)
     if place in around:
         raise PipelineError(

@@ -67,9 +67,12 @@ def members(
 
 
 def bytes_of(source: Path) -> int:
-    """Bytes of a .tar, or of the files in a folder."""
-    files = source.iterdir() if source.is_dir() else [source]
-    return sum(path.stat().st_size for path in files if path.is_file())
+    """Bytes of a .tar, or of the files in a folder; 0 where that cannot be read, which `pack` says."""
+    try:
+        found = list(source.iterdir()) if source.is_dir() else [source]
+        return sum(path.stat().st_size for path in found if path.is_file())
+    except OSError:
+        return 0
 
 
 def pack(source: Path, split: str, target: Path, advance: Advance) -> None:
@@ -98,6 +101,8 @@ def _pack_folder(source: Path, split: str, packed: GzipFile, advance: Advance) -
         for path in sorted(source.iterdir(), key=lambda path: path.name):
             if path.name != BOXES and path.suffix.lower() != ".png":
                 continue
+            if path.exists() and not path.is_file():  # a pipe would be waited for
+                raise PipelineError(f"{printable(path)}: no plain file; mend the source")
             with path.open("rb") as content:
                 member = tarfile.TarInfo(f"{split}/{path.name}")
                 member.size = path.stat().st_size

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.common import files, machine_limits, paths
-from pipeline.common.errors import PipelineError, one_line, printable
+from pipeline.common.errors import PipelineError, listed, one_line, printable
 from pipeline.common.progress import bar, console
 from pipeline.data import store
 from pipeline.data.svhn import archive, crops, digitstruct
@@ -210,7 +210,7 @@ def _report(path: Path, split: str, left_out: LeftOut, total: int) -> None:
         listing.unlink(missing_ok=True)
         return
     files.write_text(listing, "".join(f"{reason}\n" for reason in reasons))
-    named = ", ".join(reasons[:NAMED]) + (", ..." if len(reasons) > NAMED else "")
+    named = listed(reasons, NAMED)
     said = f"{left_out.digits:,} of {total:,} digits left out: {named}; all are listed in {listing}"
     if left_out.digits > SHARE * total:
         raise PipelineError(f"{path}: {said}; at most {SHARE:.0%} may be: mend the source")

@@ -63,6 +63,7 @@ def test_files_of_arrays(place: Path, make: Callable[[], None], arguments: tuple
         lambda: np.savez("x.npz", images=IMAGES, labels=np.eye(10)[[3, 7, 3, 7, 3, 7]]),
         lambda: np.savez("x.npz", images=IMAGES, labels=np.array(["3", "7"] * 3)),
         lambda: hdf5("x.npz", images=FIRST, labels=np.array([3, 7] * 3, np.int64)),
+        lambda: hdf5("x.npz", images=FIRST[:, 0], labels=np.eye(10)[[3, 7, 3, 7, 3, 7]]),
     ],
 )
 def test_labels_are_matched_by_name(place: Path, make: Callable[[], None]) -> None:

@@ -20,6 +20,12 @@ from pipeline.stages.download import DownloadConfig
 from tests.helpers.any_folder import entry, lay, ordinary, picture
 
 EXAMPLES = int(os.environ.get("VAEPIPE_EXAMPLES", "60"))
+FUZZ = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=EXAMPLES <= 60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 def snapshot(folder: Path) -> dict[str, Any]:
@@ -84,12 +90,7 @@ def visible(folder: Path, seen: frozenset[Path] = frozenset()) -> Counter[str]:
     return found
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=EXAMPLES <= 60,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@FUZZ
 @given(
     entries=st.one_of(ordinary(), ordinary(), st.lists(entry, max_size=14)),
     size=st.sampled_from([None, 8, 8]),
@@ -126,12 +127,7 @@ def test_any_folder(
         assert images + left_out == places
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=EXAMPLES <= 60,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@FUZZ
 @given(
     keys=st.sampled_from(KEYS)
     | st.lists(

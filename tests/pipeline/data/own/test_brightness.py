@@ -87,6 +87,13 @@ def test_each_mode_by_its_range(tmp_path: Path) -> None:
     assert np.abs(read(tmp_path / "white-is-zero.tif") - expected).max() <= 1
 
 
+@pytest.mark.parametrize(("kind", "white"), [(np.float32, 255), (np.int32, 4095)])
+def test_one_dark_picture_is_dark_where_white_was_told(tmp_path: Path, kind: type, white: int) -> None:
+    """Its format holds any number, so that none of its own is bright says nothing."""
+    Image.fromarray(np.full((8, 8), 1, kind)).save(tmp_path / "x.tif")
+    assert read(tmp_path / "x.tif", white).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -167,8 +167,7 @@ def test_pictures_by_what_is_in_them(tmp_path: Path) -> None:
         ("e.JPG", "PNG"),
     ):
         Image.fromarray(FEW[0]).save(tmp_path / name, kind)
-    (tmp_path / "README").write_text("P1 is not a picture's beginning here")
-    (tmp_path / "README").write_text("about")
+    (tmp_path / "README").write_text("P1 is the first of our plates")
     Image.fromarray(FEW[0]).save(tmp_path / "x.bak", "PNG")
     root = tree.scan(tmp_path)
     assert [path.name for path in root.pictures] == ["a.jfif", "b.jpe", "c", "d.0001", "e.JPG"]

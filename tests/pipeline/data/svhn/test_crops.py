@@ -1,6 +1,7 @@
 """Full numbers: from archives of photos to crops of digits."""
 
 import gzip
+import os
 import tarfile
 from pathlib import Path
 
@@ -142,6 +143,23 @@ def test_the_source_and_the_format_fit(workspace: Path) -> None:
         download.run(DownloadConfig("mine", "full"), GENERATED)
     with pytest.raises(PipelineError, match=r"mine/train.tar.gz: not a folder; data.source is a URL"):
         download.run(DownloadConfig("mine/train.tar.gz", "full"), GENERATED)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_what_is_no_photo_in_a_folder(workspace: Path, kind: str) -> None:
+    for split in ("train", "test"):
+        (workspace / f"mine/{split}").mkdir(parents=True)
+        (workspace / f"mine/{split}/digitStruct.mat").touch()
+    path = workspace / "mine/train/1.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere")
+    with pytest.raises(
+        PipelineError, match=r"mine/train/1.png: (no plain file|cannot be copied: No such file)"
+    ):
+        download.run(DownloadConfig("mine", "full"), GENERATED)
+    assert not paths.RAW.exists()
 
 
 @pytest.mark.parametrize("kind", ["tar", "folder"])
