@@ -58,10 +58,10 @@ _DEFINED = (
            "the cost in bits, for each pixel of each channel; a byte that is not compressed costs 8",
            merge="mean", better="less", headline=True),
     Metric("iw_cost", "IW cost", "nats", "nats/image", 1,
-           f"minus the importance-weighted bound with {BOUND_SAMPLES} samples of z, on {BOUND_IMAGES:,} of "
-           "the test images", merge="sum", better="less"),
+           f"minus the importance-weighted bound with {BOUND_SAMPLES} samples of z, on at most "
+           f"{BOUND_IMAGES:,} of the test images", merge="sum", better="less"),
     Metric("iw_gain", "IW gain", "nats", "nats/image", 2,
-           f"cost less IW cost on those {BOUND_IMAGES:,} images: at least so much of the cost is the bound's "
+           "cost less IW cost on those images: at least so much of the cost is the bound's "
            "looseness", merge="sum"),
     Metric("linear_cost", "linear cost", "nats", "nats/image", 1,
            "the cost of the best linear-Gaussian model with as many latent units",
