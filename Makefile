@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast test-lowest test-day test-cluster lint docs bench soak lock clean
+.PHONY: demo test test-fast test-lowest test-day test-cluster lint docs bench fuzz faults soak lock clean
 
 demo: .venv/runtime
 	$(BIN)/vaepipe demo
@@ -39,6 +39,14 @@ bench: .venv/bench
 
 # N random SIGKILLs, each followed by `dvc repro`: about half a minute each.
 N ?= 20
+# So many damaged copies of each file, and so many failing calls of each command.
+fuzz: .venv/dev
+	VAEPIPE_MUTANTS=$(N) $(BIN)/pytest tests/system/test_damaged_files.py
+	VAEPIPE_EXAMPLES=$(N) $(BIN)/pytest tests/pipeline/data/own/test_any_source.py
+
+faults: .venv/dev
+	$(BIN)/python -m tests.system.faults --most $(N)
+
 soak: .venv/dev
 	$(BIN)/python tests/system/soak.py $(N)
 

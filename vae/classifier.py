@@ -109,8 +109,13 @@ def load(path: Path) -> Classifier:
     try:
         model = Classifier(Sizes.described(about["classifier"]))
         model.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        kinds = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+        if any(
+            tensor.dtype != kinds[name] or not tensor.isfinite().all() for name, tensor in tensors.items()
+        ):
+            raise ValueError("weights that are of another type, or not finite")
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).split("\n")[0]
         raise ModelFileError(f"{path}: not a classifier of this version ({reason})") from None
     return model.eval()
 

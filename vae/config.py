@@ -17,6 +17,11 @@ Precision = Literal["fp32", "tf32", "bf16"]
 
 # Variance of the posterior mean over a set of images above which a unit is active (Burda et al. 2016).
 ACTIVE_VARIANCE = 0.01
+MOST_WIDTH, MOST_LAYERS = 65_536, 64  # of a model: a file or a slip of the pen may ask for anything
+LAYERS = f"must name 1 to {MOST_LAYERS} widths"
+WIDTHS = f"must hold widths from 1 to {MOST_WIDTH:,}"
+MOST_COUNT = 10**9  # of epochs, steps, images
+COUNTED, STEPS = f"must be from 1 to {MOST_COUNT:,}", f"must be from 0 to {MOST_COUNT:,}"
 BOUND_SAMPLES = 512  # of z for an image, in the importance-weighted bound
 
 
@@ -67,9 +72,10 @@ class ModelConfig:
     conditional: bool  # encoder and decoder are told the label
 
     def __post_init__(self) -> None:
-        _require("latent", self.latent, lambda v: v >= 1, "must be at least 1")
-        _require("hidden", self.hidden, lambda v: len(v) >= 1, "must name at least one width")
-        _require("hidden", self.hidden, lambda v: min(v) >= 1, "must hold widths of at least 1")
+        bounds = f"must be from 1 to {MOST_WIDTH:,}"
+        _require("latent", self.latent, lambda v: 1 <= v <= MOST_WIDTH, bounds)
+        _require("hidden", self.hidden, lambda v: 1 <= len(v) <= MOST_LAYERS, LAYERS)
+        _require("hidden", self.hidden, lambda v: 1 <= min(v) <= max(v) <= MOST_WIDTH, WIDTHS)
         _require(
             "conditional",
             self.conditional,
@@ -91,17 +97,17 @@ class TrainConfig:
     samples: int  # of z for each image in a step (the paper's L)
     shift: int  # pixels by which an image is moved at random, at most, in each direction, anew each epoch
     seed: int  # of initial weights, order of images and noise
-    precision: Precision  # of the factors of matrix products; everything else is float32
+    precision: Precision  # of the factors in products and convolutions; everything else is float32
 
     def __post_init__(self) -> None:
-        _require("epochs", self.epochs, lambda v: v >= 1, "must be at least 1")
-        _require("batch_size", self.batch_size, lambda v: v >= 1, "must be at least 1")
+        _require("epochs", self.epochs, lambda v: 1 <= v <= MOST_COUNT, COUNTED)
+        _require("batch_size", self.batch_size, lambda v: 1 <= v <= MOST_COUNT, COUNTED)
         _require("learning_rate", self.learning_rate, lambda v: 0 < v <= 1, "must be above 0 and at most 1")
-        _require("warmup", self.warmup, lambda v: v >= 0, "must be 0 or more")
-        _require("kl_warmup", self.kl_warmup, lambda v: v >= 0, "must be 0 or more")
-        _require("samples", self.samples, lambda v: v >= 1, "must be at least 1")
+        _require("warmup", self.warmup, lambda v: 0 <= v <= MOST_COUNT, STEPS)
+        _require("kl_warmup", self.kl_warmup, lambda v: 0 <= v <= MOST_COUNT, STEPS)
+        _require("samples", self.samples, lambda v: 1 <= v <= MOST_COUNT, COUNTED)
         _require("shift", self.shift, lambda v: 0 <= v <= 8, "must be from 0 to 8")
-        _require("seed", self.seed, lambda v: v >= 0, "must be 0 or more")
+        _require("seed", self.seed, lambda v: 0 <= v < 2**63, "must be from 0 to 2^63 - 1")
 
     @property
     def schedule_depends_on_epochs(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vae import objective, randomness
+from vae import objective, precision, randomness
 from vae.config import ACTIVE_VARIANCE, BOUND_SAMPLES
 from vae.model import VAE
 
@@ -30,6 +30,7 @@ class Evaluation:
 
 
 @torch.no_grad()
+@precision.exact()
 def evaluate(
     model: VAE, components: Sequence[str], images_CND: Tensor, seed: int, labels_N: Tensor | None = None
 ) -> list[Evaluation]:
@@ -74,6 +75,7 @@ class Bound:
 
 
 @torch.no_grad()
+@precision.exact()
 def bound(
     model: VAE,
     component: str,
@@ -97,6 +99,7 @@ def bound(
 
 
 @torch.no_grad()
+@precision.exact()
 def reconstruct(model: VAE, images_CND: Tensor, labels_N: Tensor | None = None) -> Tensor:
     """E[x|z] at the posterior mean z = mu, brightness in [0, 1], (C, N, D), on the host."""
     parts = []

@@ -1,6 +1,11 @@
 """Fitting a stack of models: a generator that yields once an epoch.
 
-    states = [initial_state(c, 1024, model_config, seed) for c in ("red", "green", "blue")]
+    sizes = Sizes((1, 32, 32))
+    components = ("red", "green", "blue")
+    states = [
+        initial_state(c, images_ND, sizes, model_config, seed)
+        for c, images_ND in zip(components, images_CND, strict=True)
+    ]
     for epoch in fit(images_CND, states, train_config):
         print(epoch.number, [record.cost for record in epoch.records])
     models = epoch.states()

@@ -15,7 +15,7 @@ from torch import Tensor
 from vae import tensorfile
 from vae.config import ModelConfig, Sizes
 from vae.metrics import EpochMetrics
-from vae.model import VAE
+from vae.model import MEAN, VAE
 from vae.stack import TrainingState
 from vae.tensorfile import ModelFileError
 
@@ -27,29 +27,70 @@ def save_model(path: Path, state: TrainingState) -> None:
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
     """Write all that `fit` needs to go on. Equal states give equal bytes."""
+    path.write_bytes(encode_checkpoint(state))
+
+
+def encode_checkpoint(state: TrainingState) -> bytes:
+    """The bytes that `save_checkpoint` writes."""
     about = _describe(state) | {"steps": state.steps, "history": [asdict(r) for r in state.history]}
     groups = {"weight": state.weights, "first": state.first_moments, "second": state.second_moments}
     tensors = {f"{group}/{name}": t for group, named in groups.items() for name, t in named.items()}
-    tensorfile.write(path, about, tensors)
+    return tensorfile.encode(about, tensors)
 
 
 def load_model(path: Path) -> TrainingState:
-    """A state without moments or history: enough to evaluate, not to go on."""
+    """A state without moments or history: enough to evaluate, not to go on.
+
+    Raises:
+        ModelFileError: the file is absent, damaged, or no model of this version; or weights are not finite.
+    """
     about, tensors = tensorfile.read(path)
     return _state(path, about, tensors, {}, {})
 
 
 def load_checkpoint(path: Path) -> TrainingState:
-    """The state that `save_checkpoint` wrote, to the bit."""
-    about, tensors = tensorfile.read(path)
+    """The state that `save_checkpoint` wrote, to the bit.
 
+    Raises:
+        ModelFileError: the file is absent, damaged, or no checkpoint of this version.
+    """
+    return _checkpoint(path, *tensorfile.read(path))
+
+
+def decode_checkpoint(data: bytes, path: Path | str) -> TrainingState:
+    """The state that `encode_checkpoint` was given; raises as `load_checkpoint`. `path`: what errors say."""
+    return _checkpoint(path, *tensorfile.decode(data, path))
+
+
+def _checkpoint(path: Path | str, about: dict[str, Any], tensors: dict[str, Tensor]) -> TrainingState:
     def group(prefix: str) -> dict[str, Tensor]:
         return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
     state = _state(path, about, group("weight/"), group("first/"), group("second/"))
-    state.steps = about["steps"]
-    state.history = [EpochMetrics(**record) for record in about["history"]]
+    moments = {name: tensor.shape for name, tensor in state.weights.items() if name != MEAN}
+    for tensors in (state.first_moments, state.second_moments):
+        _check_tensors(path, "moment", tensors, moments)
+    try:
+        state.steps = _whole(about["steps"])
+        state.history = [_record(**record) for record in about["history"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: its description is not one of this version ({error})") from None
     return state
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no whole number")
+    return value
+
+
+def _record(
+    component: str, epoch: int, split: str, cost: float, reconstruction: float, kl: float
+) -> EpochMetrics:
+    numbers = (cost, reconstruction, kl)
+    if not (isinstance(component, str) and isinstance(split, str) and all(type(n) is float for n in numbers)):
+        raise TypeError("a record of its history is none")
+    return EpochMetrics(component, _whole(epoch), split, *numbers)
 
 
 def _describe(state: TrainingState) -> dict[str, Any]:
@@ -62,7 +103,7 @@ def _describe(state: TrainingState) -> dict[str, Any]:
 
 
 def _state(
-    path: Path,
+    path: Path | str,
     about: dict[str, Any],
     weights: dict[str, Tensor],
     first: dict[str, Tensor],
@@ -73,20 +114,35 @@ def _state(
         config = ModelConfig(**{**model, "hidden": tuple(model["hidden"])})
         sizes = Sizes.described(about["sizes"])
         state = TrainingState(about["component"], sizes, config, weights, first, second)
-        state.epoch = about["epoch"]
+        state.epoch = _whole(about["epoch"])
         with torch.device("meta"):
             model = VAE(1, sizes, config)
         named = chain(model.named_parameters(), model.named_buffers())
         expected = {name: tensor.shape[1:] for name, tensor in named}
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path}: its description is not one of this version ({error})") from None
-    found = {name: tensor.shape for name, tensor in weights.items()}
+    # torch answers sizes that overflow with a RuntimeError.
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).split("\n")[0]
+        raise ModelFileError(f"{path}: its description is not one of this version ({reason})") from None
+    _check_tensors(path, "weight", weights, expected)
+    return state
+
+
+def _check_tensors(
+    path: Path | str, what: str, tensors: dict[str, Tensor], expected: dict[str, torch.Size]
+) -> None:
+    """Raise unless they are finite float32 tensors of these shapes."""
+    found = {name: tensor.shape for name, tensor in tensors.items()}
     if found != expected:
         name = min(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
         raise ModelFileError(
-            f"{path}: weight {name} should be {_shape(expected.get(name))}, not {_shape(found.get(name))}"
+            f"{path}: {what} {name} should be {_shape(expected.get(name))}, not {_shape(found.get(name))}"
         )
-    return state
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise ModelFileError(f"{path}: {what} {name} should be float32, not {kind}")
+        if not tensor.isfinite().all():
+            raise ModelFileError(f"{path}: {what} {name} holds NaN or infinity")
 
 
 def _shape(shape: torch.Size | None) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae import arrays, latents
+from vae import arrays, latents, precision
 from vae.arrays import Array, Labels
 from vae.evaluate import BATCH
 from vae.images import merge_components
@@ -163,6 +163,7 @@ class Autoencoder:
         return None if found is None else found.to(self.device)
 
     @torch.no_grad()  # not inference_mode: what comes out may be put into a graph
+    @precision.exact()
     def _batches(
         self,
         given: Array,

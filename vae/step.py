@@ -5,16 +5,15 @@ the device. So it is the same code everywhere: eager on a CPU and on Apple's GPU
 is recorded once and replayed, since there the time of a step is the time to launch its hundred small kernels.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from vae import objective, randomness, schedule
-from vae.config import Precision, TrainConfig
+from vae import objective, precision, randomness, schedule
+from vae.config import TrainConfig
 from vae.shift import shift_sources
 from vae.stack import Stack
 
@@ -100,7 +99,7 @@ class Step:
             x_RD = x_RD.gather(1, self.sources_MD.index_select(0, moves))
         x_CBD = x_RD.float().div_(255).view(*order_CB.shape, -1)
         labels_CB = None if self.labels is None else self.labels[order_CB]
-        with _precision(self.config.precision, rows.device):
+        with precision.rounded(self.config.precision, rows.device):
             terms = objective.negative_elbo(self.stack.model, x_CBD, noise_CBLK, labels_CB)
             sums_2C = torch.stack([terms.reconstruction.sum(1), terms.kl.sum(1)])
             # Models are summed, so no gradient mixes; images are averaged over the whole batch.
@@ -127,15 +126,3 @@ class Step:
             for tensor, value in zip(self.stack.tensors(), before, strict=True):
                 tensor.copy_(value)
         return graph.replay
-
-
-@contextmanager
-def _precision(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Matrix products of factors rounded to so many bits: 24 (fp32), 11 (tf32, on CUDA alone) or 8 (bf16)."""
-    matmul = torch.backends.cuda.matmul
-    before, matmul.fp32_precision = matmul.fp32_precision, "tf32" if precision == "tf32" else "ieee"
-    try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False):
-            yield
-    finally:
-        matmul.fp32_precision = before

@@ -1,15 +1,22 @@
-"""Tensors and a description of them in one file: safetensors, so that reading one runs no code."""
+"""Tensors and a description of them in one file: safetensors, so that reading one runs no code.
+
+The description is JSON in the file's metadata, beside a CRC-32 of it and of all tensors.
+"""
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, uint8
 
 # One key, because safetensors writes several in no fixed order, and equal contents must be equal bytes.
 KEY = "vaepipe"
+PARTS = {"about", "crc32"}
+MOST_ABOUT = 1 << 25  # bytes of a description
+REASON = 200  # characters of an error that another says
 
 
 class ModelFileError(ValueError):
@@ -18,8 +25,7 @@ class ModelFileError(ValueError):
 
 def write(path: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     """Write a file. Equal contents give equal bytes."""
-    # Not by `save_file`: what it writes none but its owner may read, whatever the umask.
-    path.write_bytes(save(tensors, {KEY: json.dumps(about)}))
+    path.write_bytes(encode(about, tensors))
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -29,13 +35,65 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ModelFileError: the file is not there, cannot be read, is damaged, or another kind.
     """
     try:
-        path.open("rb").close()  # of a file that may not be read, `safe_open` says that it is not there
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})[KEY])
-            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+        data = path.read_bytes()
     except FileNotFoundError:
         raise ModelFileError(f"{path}: no such model file") from None
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ModelFileError(f"{path}: not a vaepipe model file, or damaged ({error})") from None
+    return decode(data, path)
+
+
+def encode(about: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
+    """The bytes of a file."""
+    return bytes(save(tensors, {KEY: json.dumps({"about": about, "crc32": _crc32(about, tensors)})}))
+
+
+def decode(data: bytes, path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What `encode` was given. `path`: what errors call it.
+
+    Raises:
+        ModelFileError: they are damaged, or of another kind of file.
+    """
+    try:
+        about = _about(data)
+        tensors = load(data)
+        # Files of before there were checksums hold the description alone.
+        if not about.keys() & PARTS:
+            return about, tensors
+        if about.keys() != PARTS or _crc32(about["about"], tensors) != about["crc32"]:
+            raise ValueError("its checksum is another")
+    # A header that is not one leads to any of these.
+    except (
+        SafetensorError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        MemoryError,
+    ) as e:
+        reason = "".join(c if c.isprintable() else " " for c in str(e))[:REASON] or type(e).__name__
+        raise ModelFileError(f"{path}: not a vaepipe model file, or damaged ({reason})") from None
+    return about["about"], tensors
+
+
+def _about(data: bytes) -> dict[str, Any]:
+    """The description, from the header: its length in 8 bytes, and JSON (safetensors' own format)."""
+    length = int.from_bytes(data[:8], "little")
+    if length > len(data) - 8:
+        raise ValueError("its header is cut off")
+    text = json.loads(data[8 : 8 + length])["__metadata__"][KEY]
+    if len(text) > MOST_ABOUT:
+        raise ValueError(f"a description of {len(text):,} bytes")
+    about = json.loads(text)
+    if not isinstance(about, dict):
+        raise ValueError("its description is none")
+    return about
+
+
+def _crc32(about: dict[str, Any], tensors: dict[str, Tensor]) -> int:
+    found = zlib.crc32(json.dumps(about).encode())
+    for name, tensor in sorted(tensors.items()):
+        found = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), found)
+        found = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(uint8).numpy().data, found)
+    return found

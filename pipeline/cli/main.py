@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import cluster, extras, models, presets, stages, studies, workspaces
-from pipeline.common.errors import PipelineError, one_line, printable
+from pipeline.common.errors import PipelineError, one_line, printable, reason
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,6 +42,7 @@ PANELS = {
 }
 GROUPS = {"preset": presets.presets, "cluster": cluster.cluster}
 # The extras that commands need; all others need the pipeline's.
+LIBRARIES = ("pyarrow", "safetensors_rust")  # whose errors of the system are kinds of their own
 EXTRAS = dict.fromkeys(PANELS["Trained models"], extras.BASE) | {studies.tune: extras.SEARCH}
 
 
@@ -56,11 +57,14 @@ def main() -> None:
         app(prog_name="vaepipe")
     except PipelineError as error:
         with suppress(OSError):  # of a standard error that nobody reads any more
-            typer.echo(f"error: {error}" if error.status == 1 else str(error), err=True)
+            said = printable(error)  # whatever a file has put into it
+            typer.echo(f"error: {said}" if error.status == 1 else said, err=True)
         status = error.status
     except SystemExit as done:  # typer's way to come back
         status = done.code or 0
-    except OSError as error:  # of a file or a folder that nobody has explained better
+    except Exception as error:
+        if not _is_the_system_s(error):
+            raise
         with suppress(OSError):
             typer.echo(f"error: {_said(error)}", err=True)
         status = 1
@@ -73,9 +77,20 @@ def main() -> None:
     sys.exit(status)
 
 
-def _said(error: OSError) -> str:
+def _is_the_system_s(error: Exception) -> bool:
+    """Whether a disk, a network or the memory failed, where nobody has explained it better."""
+    # By the names of their modules: most commands load none of these libraries.
+    library = type(error).__module__.partition(".")[0]
+    return isinstance(error, OSError | MemoryError) or library in LIBRARIES
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return f"out of memory ({one_line(error)}); close other programs, or take a larger machine"
+    if not isinstance(error, OSError):
+        return one_line(error)
     where = f"{printable(error.filename)}: " if error.filename else ""
-    return where + (error.strerror or one_line(error))
+    return where + reason(error)
 
 
 def _flushed(status: str | int | None) -> str | int | None:

@@ -8,11 +8,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pipeline.common import files, yaml_text
+from pipeline.common.errors import PipelineError, printable
 
-from pipeline.common.errors import PipelineError
-
+USER, HOST = re.compile(r"[A-Za-z_][\w.-]*\$?"), re.compile(r"[A-Za-z0-9][\w.:%-]*")
 LEFT_OPEN = re.compile(r"YOUR-[A-Z-]+")  # what a file that is handed out leaves to its user
 
 
@@ -70,15 +69,10 @@ def read(path: Path) -> Description:
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     try:
-        text = path.read_text(encoding="utf-8")
-        given = YAML(typ="safe", pure=True).load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text in UTF-8"
-        raise PipelineError(f"{path}: cannot be read: {reason}") from None
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}:" if mark else ""
-        raise PipelineError(f"{path}:{line} not valid YAML: {getattr(error, 'problem', error)}") from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise files.unreadable(path, error) from None
+    given, text = yaml_text.parse(content, path), content.decode("utf-8", "replace")
     if not isinstance(given, dict) or not isinstance(given.get("provider"), dict):
         raise PipelineError(f"{path}: not a cluster file: it has no section provider")
     try:
@@ -87,8 +81,19 @@ def read(path: Path) -> Description:
             validate_config(whole)
     except (Exception, SystemExit) as error:  # Ray raises all kinds, and ends the process for some
         raise PipelineError(f"{path}: Ray refuses it: {_first_line(error)}") from None
+    _check_names(path, given)
     lines = [line.split(" #")[0].strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
     return Description(path, given, whole, tuple(line for line in lines if LEFT_OPEN.search(line)))
+
+
+def _check_names(path: Path, given: Mapping[str, Any]) -> None:
+    """Raise unless users and hosts are plain names: they become parts of commands, here and on the head."""
+    provider, auth = given["provider"], given.get("auth") or {}
+    hosts = [provider.get("head_ip"), *(provider.get("worker_ips") or [])]
+    named = [("auth.ssh_user", auth.get("ssh_user"), USER), *(("provider", host, HOST) for host in hosts)]
+    for where, name, pattern in named:
+        if name is not None and not pattern.fullmatch(str(name)):
+            raise PipelineError(f"{path}: {where}: {printable(name)} is no name of a user or a host")
 
 
 def _first_line(error: BaseException) -> str:

@@ -137,7 +137,8 @@ class Cluster:
         """A command for the head that runs a script on a worker, as Ray itself does."""
         user = self.described.given["auth"]["ssh_user"]
         inner = f"bash --login -i -c {shlex.quote(script)}"
-        return f"ssh -i {KEY} {' '.join(SSH)} {user}@{worker} {shlex.quote(inner)} 2>&1"
+        where = shlex.quote(f"{user}@{worker}")
+        return f"ssh -i {KEY} {' '.join(SSH)} -- {where} {shlex.quote(inner)} 2>&1"
 
     def _on_head(self, command: str) -> subprocess.CompletedProcess[str]:
         return self._ray("exec", "--no-config-cache", str(self.described.path), command, quiet=True)
@@ -148,7 +149,7 @@ class Cluster:
         key = ["-i", str(Path(auth["ssh_private_key"]).expanduser())] if "ssh_private_key" in auth else []
         where = f"{auth['ssh_user']}@{self.described.head}"
         return subprocess.run(
-            ["ssh", *key, *SSH, where, command], capture_output=True, text=True, check=False
+            ["ssh", *key, *SSH, "--", where, command], capture_output=True, text=True, check=False
         )
 
     def _ray(self, *arguments: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,11 @@
 """The exceptions that people are meant to read."""
 
+import os
+import re
 from collections.abc import Iterable
 from itertools import islice
+
+MOST = 500  # characters of another's message: some hold the whole of what was wrong
 
 
 class PipelineError(Exception):
@@ -21,7 +25,15 @@ class Interrupted(PipelineError):
 
 def one_line(error: BaseException) -> str:
     """An exception's message in one line, safe to print; its kind, where it has no message."""
-    return printable(" ".join(str(error).split())) or type(error).__name__
+    text = printable(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= MOST else f"{text[:MOST]}..."
+
+
+def reason(error: OSError) -> str:
+    """The system's own words."""
+    # HDF5 puts the system's number into a page of its own words.
+    number = error.errno or int((re.findall(r"errno = (\d+)", str(error)) or ["0"])[0])
+    return os.strerror(number) if number else one_line(error)
 
 
 def printable(name: object) -> str:

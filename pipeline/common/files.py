@@ -1,10 +1,12 @@
 """Files that are whole or absent: written beside their place, then renamed into it."""
 
+import errno
+import glob
 import hashlib
 import json
 import os
-import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,44 +14,75 @@ from typing import Any
 
 import psutil
 
-from pipeline.common.errors import PipelineError, one_line, printable
+from pipeline.common import exchange, this_process
+from pipeline.common.errors import PipelineError, printable, reason
+
+FORSAKEN = 86400.0  # seconds after which another machine's partial file is nobody's
+MOUNTED = (errno.EBUSY, errno.EXDEV)  # what the system answers where a mounted folder is to be renamed
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; rename it to `path` when the block ends, remove it when the block raises."""
+    """Yield a path to write to; rename it to `path` when the block ends, remove it when the block raises.
+
+    Raises:
+        PipelineError: it cannot be written; what was at `path` is there.
+    """
     part = _part(path)
     try:
         yield part
-        _sync(part)
+        sync(part)
         part.replace(path)
     except OSError as error:
         raise _explained(path, error, part) from error
     finally:
-        # On a read-only file system also the unlinking of what is not there is an error. (Path.exists raises
-        # where the folder is closed to us.)
-        if os.path.exists(part):  # noqa: PTH110
-            part.unlink()
+        # What cannot be removed is the next one's to remove; it must not hide the error that there was.
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_directory(path: Path, *, replace: bool = True) -> Iterator[Path]:
-    """Yield a directory to write to; it replaces `path` as a whole, without `replace` only an empty one."""
-    part = _part(path)
+    """Yield a directory to write to; it replaces `path` as a whole, without `replace` only an empty one.
+
+    Where `path` is a link to a directory, that is what is replaced, and the link stays.
+
+    Raises:
+        PipelineError: it cannot be written; what was at `path` is there.
+    """
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    complete(place)
+    part = _part(place)
     try:
         part.mkdir()
         yield part
-        for file in part.rglob("*"):
-            if file.is_file() and not file.is_symlink():
-                _sync(file)
-        if path.exists():
-            # rename(2) cannot replace a directory that holds files.
-            shutil.rmtree(path) if replace else path.rmdir()
-        part.rename(path)
+        _sync_below(part)
+        if replace:
+            exchange.put(part, place)
+        else:
+            part.rename(place)
     except OSError as error:
+        if error.errno in MOUNTED:
+            raise PipelineError(
+                f"{printable(path)}: cannot be replaced as a whole, perhaps because a file system is mounted "
+                "there; mount it on the folder above; it is as it was"
+            ) from error
         raise _explained(path, error, part) from error
     finally:
+        # The new folder, where the block has failed, else the old one.
         shutil.rmtree(part, ignore_errors=True)
+
+
+def complete(path: Path) -> None:
+    """Bring back the folder that was at `path`, where a process was killed while it replaced it.
+
+    Raises:
+        PipelineError: it cannot be brought back.
+    """
+    try:
+        exchange.complete(path)
+    except OSError as error:
+        raise _explained(path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -71,6 +104,18 @@ def write_json(path: Path, value: Any) -> None:
         ValueError: a number in it is NaN or infinite, which is no JSON.
     """
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON says, whatever its depth.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deeply for any of ours.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def round_significant(value: float) -> float:
@@ -111,32 +156,49 @@ def unreadable(path: Path, error: OSError) -> PipelineError:
     return PipelineError(f"{printable(path)}: cannot be read: {reason(error)}")
 
 
-def reason(error: OSError) -> str:
-    """The system's own words."""
-    # HDF5 puts the system's number into a page of its own words.
-    number = error.errno or int((re.findall(r"errno = (\d+)", str(error)) or ["0"])[0])
-    return os.strerror(number) if number else one_line(error)
-
-
 def _part(path: Path) -> Path:
     """A name beside `path` that no other process uses; what killed processes left there is removed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{path.name}.*.part"):
-            pid = left.name.split(".")[-2]
-            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-                # Another process may be removing it too; what cannot be removed takes room, and harms nobody.
-                with suppress(OSError):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+            # Another process may be removing it too; what cannot be removed takes room, and harms nobody.
+            with suppress(OSError):
+                if _is_left(left):
                     shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
     except OSError as error:
         raise _explained(path, error) from error
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+    return path.with_name(f".{path.name}.{_owner()}-{os.getpid()}.part")
 
 
-def _sync(path: Path) -> None:
+def _owner() -> str:
+    """Who numbers this process: containers that share a folder number theirs each for itself."""
+    return hashlib.sha256(this_process.machine().encode()).hexdigest()[:8]
+
+
+def _is_left(part: Path) -> bool:
+    """Whether the process that wrote a partial file has ended; of another machine's, whether it looks so."""
+    owner, _, pid = part.name.split(".")[-2].partition("-")
+    if owner == _owner() and pid.isdecimal():
+        return not psutil.pid_exists(int(pid))
+    newest = max(each.lstat().st_mtime for each in (part, *part.rglob("*")))
+    return time.time() - newest > FORSAKEN
+
+
+def sync(path: Path) -> None:
     """Wait until the bytes are on the disk, so that a rename never precedes them."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _sync_below(folder: Path) -> None:
+    for top, _, names in os.walk(folder, onerror=_raise):
+        for file in (Path(top, name) for name in names):
+            if not file.is_symlink():
+                sync(file)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _explained(path: Path, error: OSError, part: Path | None = None) -> PipelineError:
@@ -144,4 +206,4 @@ def _explained(path: Path, error: OSError, part: Path | None = None) -> Pipeline
     ours = (str(path), str(part))
     if part and error.filename and not str(error.filename).startswith(ours):
         return PipelineError(f"{printable(error.filename)}: {reason(error)}; {path} was not written")
-    return PipelineError(f"{path}: cannot be written: {reason(error)}; nothing was changed")
+    return PipelineError(f"{path}: cannot be written: {reason(error)}; it is as it was")

@@ -5,19 +5,17 @@ long as its server gives locks.
 """
 
 import errno
-import os
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipeline.common import files
-from pipeline.common.errors import PipelineError
+from pipeline.common import files, this_process
+from pipeline.common.errors import PipelineError, printable
 
 # What file systems without locks say.
+LONGEST = 200  # characters of a holder that are told
 MISSING = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -53,10 +51,13 @@ def locked(path: Path, taken: Callable[[str], None]) -> Iterator[None]:
         said = f"{path.parent}: cannot be written: {error.strerror or error}"
         raise PipelineError(f"{said}; mend it and run the command again") from error
     try:
-        files.write_text(named, description())
+        # Only for people: where it cannot be written, the lock holds all the same.
+        with suppress(PipelineError):
+            files.write_text(named, this_process.described())
         yield
     finally:
-        named.unlink(missing_ok=True)
+        with suppress(OSError):
+            named.unlink(missing_ok=True)
         lock.release()
 
 
@@ -72,14 +73,9 @@ def holder(path: Path) -> str | None:
         return None
 
 
-def description() -> str:
-    """This process, for whoever comes second."""
-    return f"process {os.getpid()} on {socket.gethostname()} since {datetime.now():%Y-%m-%d %H:%M:%S}"
-
-
 def _read(holder: Path) -> str:
     """The holder that the file names; there is a moment in which it is not written yet, or no longer."""
     try:
-        return holder.read_text(encoding="utf-8")
-    except OSError:
+        return printable(holder.read_text(encoding="utf-8")[:LONGEST]) or "another process"
+    except (OSError, ValueError):
         return "another process"

@@ -1,7 +1,7 @@
 """Limits of this process on this machine: cores, memory and GPUs that it may use.
 
 A CPU set (taskset, Slurm), the quotas of this process's control group and of all above it (containers,
-systemd, batch systems), and Slurm's own word count; of control groups both versions are read.
+systemd, batch systems), and what Slurm itself has given it; of control groups both versions are read.
 """
 
 import os

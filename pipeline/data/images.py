@@ -104,7 +104,7 @@ def load_test(components: Sequence[str]) -> Images:
     """The test split.
 
     Raises:
-        PipelineError: as for `training`.
+        PipelineError: as for `load_training`.
     """
     return _read(components, ("test",), needed="test")[0]
 

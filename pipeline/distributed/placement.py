@@ -128,7 +128,7 @@ def check_gpus(asked: int, offer: ClusterResources) -> None:
         )
 
 
-def waiting(request: RankRequest, offer: ClusterResources, seconds: float) -> str:
+def autoscaler_notice(request: RankRequest, offer: ClusterResources, seconds: float) -> str:
     """Sentence on what has to come before ranks can start, and how long that is waited for; or empty."""
     wanted = request.gpus_per_rank * len(request.plan.assignments)
     if wanted <= offer.gpus:

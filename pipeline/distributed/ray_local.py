@@ -9,14 +9,21 @@ from typing import Any
 
 import psutil
 import ray
+from ray._private import ray_constants
 
 from pipeline.common import machine_limits, process_exit
 from pipeline.common.errors import PipelineError
 from pipeline.common.progress import console
 from pipeline.distributed import ray_folder
 
-# No node of it is ever announced to be taken away.
-ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+ENVIRONMENT = {
+    # No node of it is ever announced to be taken away.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # Gloo would take the address that the machine's name has.
+    "GLOO_SOCKET_IFNAME": "lo",
+}
+# By which Ray keeps to the loopback interface on systems where it knows of no clusters.
+CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 # As Ray sizes its object store where nothing narrows the memory.
 STORE_SHARE, STORE_LEAST, STORE_MOST = 0.3, 100 * 1024**2, 10 * 10**9
@@ -34,6 +41,7 @@ def start(**settings: Any) -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     _choose_token()
+    _keep_to_loopback()
     settings |= resources() | {"include_dashboard": False, "_temp_dir": str(ray_folder.choose())}
     for left in reversed(range(TRIES)):
         before = set(psutil.Process().children(recursive=True))
@@ -62,11 +70,19 @@ def resources() -> dict[str, Any]:
 def _choose_token() -> None:
     """A secret for this Ray alone, in the environment that its processes inherit.
 
-    Ray itself would write one to a file in the home, where there may be none to write to. What a user has set
-    stays.
+    Ray itself would write one to a file in the home that everybody may read. A token that a user has set
+    stays; that somebody switched it off for another Ray does not count here.
     """
-    if not any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+    # Ray asks for a token where there is one and no mode was set; one that is set now, it would not hear of.
+    os.environ.pop("RAY_AUTH_MODE", None)
+    if not any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _keep_to_loopback() -> None:
+    """Let no process of this Ray listen on the network."""
+    os.environ[CLUSTERS] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False  # read from there when Ray was imported
 
 
 def _clean(before: set[psutil.Process]) -> None:

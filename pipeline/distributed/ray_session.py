@@ -81,7 +81,6 @@ def connected(address: str | None, checks: Sequence[Check] = ()) -> Iterator[Ses
     if joined:
         _join(str(address), quiet)
     else:
-        # It listens on the machine's addresses, and answers to who knows its token.
         ray_local.start(**quiet)
     # Ray answers SIGTERM with an exit of its own; here it is a Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

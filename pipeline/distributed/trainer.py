@@ -12,6 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline.common.errors import PipelineError
 from pipeline.distributed import ray_session
 from pipeline.distributed.placement import RankRequest
+from pipeline.distributed.process_group import LocalTorchConfig
 from pipeline.distributed.ray_session import Session
 from pipeline.distributed.scaling import WaitThenShrinkPolicy
 from pipeline.distributed.status import StatusActor, TrainingStatus
@@ -39,6 +40,8 @@ def train(
     config = replace(config, status=status)
     ranks = len(request.plan.assignments)
     resources = {"CPU": request.cpus_per_rank, "GPU": request.gpus_per_rank}
+    # Small numbers for the ranks' agreements go over gloo, gradients on GPUs over NCCL.
+    backend = "cpu:gloo,cuda:nccl" if request.gpus_per_rank else "gloo"
     waiting = Waiting(f"{ranks} rank{'s' * (ranks > 1)}", resources)
     with ray_session.scratch() as folder:
         trainer = _Trainer(
@@ -49,8 +52,11 @@ def train(
                 use_gpu=request.gpus_per_rank > 0,
                 resources_per_worker=resources,
             ),
-            # Small numbers for the ranks' agreements go over gloo, gradients on GPUs over NCCL.
-            torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if request.gpus_per_rank else "gloo"),
+            torch_config=(
+                TorchConfig(backend=backend)
+                if session.joined
+                else LocalTorchConfig(backend=backend, folder=folder)
+            ),
             run_config=RunConfig(
                 name=config.run, storage_path=folder, failure_config=FailureConfig(max_failures=max_failures)
             ),

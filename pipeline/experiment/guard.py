@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.common import locks, paths
+from pipeline.common import files, locks, paths
 from pipeline.common.errors import PipelineError
-from pipeline.experiment import params, stage_modules
+from pipeline.experiment import params, places, stage_modules
 
 RUNNING = paths.STATE / "running"  # a lock a command, in the workspace itself
 NAMED = 3  # changes that a message names
@@ -42,6 +42,9 @@ def command(name: str, reads: Reads) -> Iterator[None]:
     """
     recorded = stage_modules.written(name)
     with locks.locked(RUNNING / name, _refuse(f"`vaepipe {name}` runs in this workspace already, as")):
+        for folder in places.FOLDERS:
+            with suppress(PipelineError):  # the command itself says what is closed to it
+                files.complete(folder)
         values, data, code = _values(reads), _data(reads), stage_modules.checksums(list(recorded))
         if "DVC_STAGE" in os.environ and (edited := _differing(recorded, code)):
             raise PipelineError(

@@ -21,6 +21,7 @@ Neighbours = Literal["hidden", "shown"]
 Changes = Mapping[str, Mapping[str, Any]]  # parameters by section
 
 SYNTHETIC = "synthetic"
+SHOWN = 100  # characters of a value
 MOST_WHITE = 2**31 - 1  # a number in a picture of 32 bits
 
 # pydantic's names of type errors, in the words of someone who edits YAML.
@@ -120,7 +121,7 @@ def read(path: Path = paths.PARAMS) -> Params:
 
 
 def load(path: Path = paths.PARAMS) -> Any:
-    """The YAML as it stands (see `yamlfile.load`)."""
+    """The YAML as it stands (see `yaml_file.load`)."""
     return yaml_file.load(path)
 
 
@@ -142,7 +143,7 @@ def change(path: Path, changes: Changes) -> list[str]:
 
     Raises:
         PipelineError: it is no valid params.yaml, before or after, or cannot be changed safely (see
-            `yamlfile.change`); it stays as it was.
+            `yaml_file.change`); it stays as it was.
     """
     before = load(path)
     check(before, path)
@@ -196,14 +197,14 @@ def _problem(error: dict[str, Any], values: Any) -> str:
         case "value_error":
             # A dataclass's own check: the message begins with the field.
             field, _, rule = str(error["ctx"]["error"]).partition(" ")
-            return f"{key}.{field} is {_shown(_value(values, [*location, field]))}, but {rule}"
+            return f"{key}.{field} is {shown(_value(values, [*location, field]))}, but {rule}"
         case "literal_error":
-            return f"{key} is {_shown(error['input'])}; allowed: {error['ctx']['expected']}"
+            return f"{key} is {shown(error['input'])}; allowed: {error['ctx']['expected']}"
         case kind:
             wanted = KINDS.get(kind) or error["msg"]
             quoted = isinstance(error["input"], str) and kind in ("int_type", "float_type")
             hint = " (in YAML, a number stands without quotes)" if quoted else ""
-            return f"{key} is {_shown(error['input'])}, but must be {wanted}{hint}"
+            return f"{key} is {shown(error['input'])}, but must be {wanted}{hint}"
 
 
 def _fields(location: list[str]) -> list[str]:
@@ -219,5 +220,7 @@ def _value(values: Any, location: list[str]) -> Any:
     return values
 
 
-def _shown(value: Any) -> str:
-    return json.dumps(value, default=str)
+def shown(value: Any) -> str:
+    """A value as an error shows it: its JSON, of a long one the beginning."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

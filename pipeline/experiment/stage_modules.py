@@ -5,7 +5,6 @@ which `dvc repro` runs first and always, writes its checksums down. What imports
 """
 
 import ast
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -101,7 +100,7 @@ def write() -> None:
 def written(stage: str) -> dict[str, str]:
     """Checksums that were written for a stage; empty where there are none, or none whole."""
     try:
-        found = json.loads(paths.modules(stage).read_text(encoding="utf-8"))
+        found = files.parse_json(paths.modules(stage).read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

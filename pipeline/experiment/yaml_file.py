@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.common import files, paths
+from pipeline.common import files, paths, yaml_text
 from pipeline.common.errors import PipelineError
 from pipeline.experiment import yaml_edit
 from pipeline.experiment.yaml_edit import UneditableError
@@ -20,7 +20,7 @@ def load(path: Path) -> Any:
     Raises:
         PipelineError: it is not there, cannot be read, or is no YAML.
     """
-    return _parsed(_content(path), path)
+    return yaml_text.parse(_content(path), path)
 
 
 def change(path: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -31,7 +31,7 @@ def change(path: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:
             stays as it was, to the byte.
     """
     content = _content(path)
-    before = _parsed(content, path)
+    before = yaml_text.parse(content, path)
     meant = {name: {**values, **changes.get(name, {})} for name, values in before.items()}
     try:
         text = yaml_edit.edited(content.decode("utf-8"), before, changes)
@@ -57,16 +57,6 @@ def _content(path: Path) -> bytes:
         raise PipelineError(f"{path}: not found in {path.resolve().parent}; {way}") from None
     except OSError as error:
         raise files.unreadable(path, error) from None
-
-
-def _parsed(content: bytes, path: Path) -> Any:
-    try:
-        return YAML(typ="safe", pure=True).load(content)
-    except (YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" line {where.line + 1}:" if where else ""
-        problem = getattr(error, "problem", None) or "not text in UTF-8"
-        raise PipelineError(f"{path}:{line} not valid YAML: {problem}") from None
 
 
 def _check(part: Path, meant: Any) -> None:

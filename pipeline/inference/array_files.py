@@ -20,6 +20,8 @@ from pipeline.data.own.split_names import split_of
 MOST_PICTURES = 5_000_000
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK"  # how such files begin
 EXPECTED = "images, and labels if there are any, or a group of these for each split"
+DAMAGED = "not whole"
+OTHER_LAYOUT = f"expected {EXPECTED}; found another layout"
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def opened(path: Path, split: str | None, white_level: int | None) -> Iterator[A
     """
     begins = _beginning(path)
     if begins == HDF5:
-        with _hdf5(path, split, white_level) as found:
+        reader = _stored if white_level is None and store.is_one(path) else _foreign
+        with reader(path, split, white_level) as found:
             yield found
     elif begins[:2] == ZIP:
         yield _npz(path, split, white_level)
@@ -85,18 +88,25 @@ def _npz(path: Path, split: str | None, white_level: int | None) -> ArrayFile:
 
 
 @contextmanager
-def _hdf5(path: Path, split: str | None, white_level: int | None) -> Iterator[ArrayFile]:
-    with hdf5.open_to_read(path, "not a whole HDF5 file") as file:
-        try:
-            found = _of_group(path, file, split, white_level)
-        except WrongArray as error:
-            raise PipelineError(f"{printable(path)}: an array {error}") from None
-        except WrongRange as error:
-            raise PipelineError(f"{printable(path)}: {error}") from None
-        except hdf5.DAMAGE_ERRORS as error:
-            raise PipelineError(
-                f"{printable(path)}: expected {EXPECTED}; found another layout ({hdf5.error_text(error)})"
-            ) from None
+def _stored(path: Path, split: str | None, _: int | None) -> Iterator[ArrayFile]:
+    """One of our own, such as data/svhn.h5, held to its checksums."""
+    with store.read(path, dimensions=4) as splits:
+        name = _chosen(path, list(splits), split)
+        found = splits[name]
+        names = None if found.labels is None else store.label_names(found.labels, found.classes)
+        yield ArrayFile(name, ImageArray(found.images, channels_first=True), names, False)
+
+
+@contextmanager
+def _foreign(path: Path, split: str | None, white_level: int | None) -> Iterator[ArrayFile]:
+    with hdf5.open_to_read(path, store.NO_HDF5) as file:
+        with hdf5.reading(path, OTHER_LAYOUT):
+            try:
+                found = _of_group(path, file, split, white_level)
+            except WrongArray as error:
+                raise PipelineError(f"{printable(path)}: an array {error}") from None
+            except WrongRange as error:
+                raise PipelineError(f"{printable(path)}: {error}") from None
         yield found
 
 
@@ -116,7 +126,7 @@ def _of_group(path: Path, file: h5py.File, split: str | None, white_level: int |
     group = file[name] if name else file
     values = _member(path, group, "images")
     labels = _member(path, group, "labels")[:] if group.get("labels", getlink=True) else None
-    images = arrays.images(values, None if labels is None else len(labels))
+    images = arrays.images(_Values(path, values), None if labels is None else len(labels))
     if values.dtype != np.uint8 or white_level is not None:
         [images] = arrays.with_white([images], white_level)
     names = None
@@ -124,11 +134,23 @@ def _of_group(path: Path, file: h5py.File, split: str | None, white_level: int |
         by_split, texts = label_arrays.stored({"": label_arrays.read(labels, len(images))})
         classes = list(texts)
         if not texts and group.get("classes", getlink=True):
-            classes = [bytes(text).decode("utf-8", "replace") for text in _texts(path, group)]
+            classes = list(hdf5.texts(path, group, "classes"))
             if by_split[""].max() >= len(classes):
                 raise WrongArray(f"of labels has {by_split[''].max()}, but there are {len(classes)} classes")
         names = store.label_names(by_split[""], classes)
     return ArrayFile(name or "images", images, names, False)
+
+
+class _Values:
+    """The numbers of a dataset, a block at a time; what cannot be read is said in one line."""
+
+    def __init__(self, path: Path, dataset: h5py.Dataset) -> None:
+        self.shape, self.dtype = dataset.shape, dataset.dtype
+        self._path, self._dataset = path, dataset
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        with hdf5.reading(self._path, DAMAGED):
+            return np.asarray(self._dataset[rows])
 
 
 def _member(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
@@ -136,13 +158,6 @@ def _member(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
     if dataset.ndim and len(dataset) > MOST_PICTURES:
         raise PipelineError(f"{printable(path)}: {len(dataset):,} {name}; expected at most {MOST_PICTURES:,}")
     return dataset
-
-
-def _texts(path: Path, group: h5py.Group) -> np.ndarray:
-    texts = _member(path, group, "classes")
-    if texts.ndim != 1 or texts.dtype.kind != "S":
-        raise WrongArray(f"classes should be texts of fixed length; found {texts.shape} {texts.dtype}")
-    return texts[:]
 
 
 def _chosen(path: Path, splits: Sequence[str], wanted: str | None) -> str:

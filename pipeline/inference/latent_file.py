@@ -131,7 +131,9 @@ class LatentFile:
         """
         for start in range(0, len(self), size):
             rows = slice(start, min(start + size, len(self)))
-            z = restore(self.stored[rows], self.contents.steps)
+            with hdf5.reading(self.path, DAMAGED):
+                stored = self.stored[rows]
+            z = restore(stored, self.contents.steps)
             if not np.isfinite(z).all():
                 raise PipelineError(f"{printable(self.path)}: {DAMAGED} (a latent is not a finite number)")
             yield rows, z
@@ -148,10 +150,8 @@ def read(path: Path) -> Iterator[LatentFile]:
         raise PipelineError(f"{printable(path)}: {'not a file' if path.exists() else 'not found'}")
     files.check_readable(path)
     with hdf5.open_to_read(path, DAMAGED) as file:
-        try:
+        with hdf5.reading(path, DAMAGED):
             found = _checked(path, file)
-        except hdf5.DAMAGE_ERRORS as error:
-            raise PipelineError(f"{printable(path)}: {DAMAGED} ({hdf5.error_text(error)})") from None
         yield found
 
 
@@ -159,10 +159,10 @@ def _checked(path: Path, file: h5py.File) -> LatentFile:
     """The file's contents, read; raises a PipelineError or one of hdf5.DAMAGE_ERRORS."""
     _check_version(path, file)
     parts = _parts(path, file)
-    if _crc32(parts.values()) != _whole(file, "crc32"):
+    if _crc32(parts.values()) != hdf5.whole(file, "crc32"):
         raise ValueError("its checksum is another")
     contents = Contents(
-        _text(file, "models"),
+        hdf5.text(file, "models"),
         _image(file),
         Steps(parts["scale"][:], parts["offset"][:]) if "scale" in parts else None,
         parts["labels"][:] if "labels" in parts else None,
@@ -172,15 +172,15 @@ def _checked(path: Path, file: h5py.File) -> LatentFile:
 
 
 def _check_version(path: Path, file: h5py.File) -> None:
-    if _text(file, "format") != FORMAT:
+    if hdf5.text(file, "format") != FORMAT:
         raise PipelineError(f"{printable(path)}: not a latent file; expected one of `vaepipe encode`")
-    if (version := _whole(file, "version")) != VERSION:
+    if (version := hdf5.whole(file, "version")) != VERSION:
         raise PipelineError(f"{printable(path)}: a latent file of version {version}, not {VERSION}; {REMEDY}")
 
 
 def _parts(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
     """The datasets, each of the type and the shape that it should have, in the order of the checksum."""
-    eight = _whole(file, "bits") == 8
+    eight = hdf5.whole(file, "bits") == 8
     z = _member(path, file, "z", np.uint8 if eight else np.float16)
     if z.ndim != 2 or not z.size or z.chunks or z.shape[1] > MOST_UNITS:
         raise ValueError(f"z is {z.shape}")
@@ -214,20 +214,6 @@ def _member(
     if dataset.dtype != dtype or (shape is not None and dataset.shape != shape):
         raise ValueError(f"{name} is {dataset.shape} {dataset.dtype}")
     return dataset
-
-
-def _text(file: h5py.File, name: str) -> str:
-    """A text attribute of fixed length; empty if there is none of that kind."""
-    if name in file.attrs and (found := file.attrs.get_id(name)).shape == () and found.dtype.kind == "S":
-        return bytes(file.attrs[name]).decode("ascii", "replace")
-    return ""
-
-
-def _whole(file: h5py.File, name: str) -> int:
-    attribute = file.attrs.get_id(name)
-    if attribute.shape != () or attribute.dtype.kind not in "iu":
-        raise ValueError(f"{name} is no whole number")
-    return int(file.attrs[name])
 
 
 def _crc32(parts: Iterable[h5py.Dataset]) -> int:

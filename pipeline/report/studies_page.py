@@ -1,12 +1,12 @@
 """studies/index.html: every study and search that has run, from what they left in their folders."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.common import files, paths
+from pipeline.common.errors import PipelineError
 from pipeline.evaluation.registry import METRICS
 from pipeline.report.templates import render
 
@@ -60,12 +60,18 @@ def _folders(order: Sequence[str]) -> list[Path]:
 
 def _section(folder: Path) -> Section:
     try:
-        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        summary = files.parse_json((folder / SUMMARY).read_bytes())
+        settings: dict[str, dict[str, Any]] = summary["settings"]
+        names = [name for name in COLUMNS if any(name in values for values in settings.values())]
+        rows = [
+            (label, [_cell(name, values.get(name)) for name in names]) for label, values in settings.items()
+        ]
     except OSError as error:
         raise files.unreadable(folder / SUMMARY, error) from None
-    settings: dict[str, dict[str, Any]] = summary["settings"]
-    names = [name for name in COLUMNS if any(name in values for values in settings.values())]
-    rows = [(label, [_cell(name, values.get(name)) for name in names]) for label, values in settings.items()]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise PipelineError(
+            f"{folder / SUMMARY}: damaged; delete it, and run `vaepipe study {folder.name}` to make it again"
+        ) from None
     return Section(
         folder.name,
         summary,

@@ -7,17 +7,11 @@ moment, or an upgrade, would lose the run.
 """
 
 import os
-import tempfile
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
-from pyarrow import fs
-from safetensors import SafetensorError
-
-from pipeline.common.errors import PipelineError
-from pipeline.runs.run_folder import SUFFIX, RunFolder
+from pipeline.common.errors import PipelineError, one_line
+from pipeline.runs.run_folder import RunFolder
 from vae import modelfile, tensorfile
 from vae.stack import TrainingState
 
@@ -37,18 +31,9 @@ class Checkpoints(RunFolder):
         Raises:
             PipelineError: the storage is full or cannot be written; earlier checkpoints stay.
         """
-        folder = self.folder(state.epoch)
-        part = f"{folder}/.{state.component}.{uuid.uuid4().hex}.part"
         try:
-            with tempfile.TemporaryDirectory() as scratch:
-                local = Path(scratch) / "state"
-                modelfile.save_checkpoint(local, state)
-                self.files.create_dir(folder)
-                fs.copy_files(str(local), part, fs.LocalFileSystem(), self.files)
-            self.files.move(part, self.path(state.epoch, state.component))
-        except (OSError, SafetensorError) as error:
-            with suppress(OSError):
-                self.files.delete_file(part)
+            self.write(self.path(state.epoch, state.component), modelfile.encode_checkpoint(state))
+        except OSError as error:
             raise PipelineError(
                 f"{self.storage}/{self.run}: the checkpoint of epoch {state.epoch} cannot be written: "
                 f"{_reason(error)}; make room or name other --storage, and run the command again: "
@@ -60,12 +45,11 @@ class Checkpoints(RunFolder):
 
         Raises:
             OSError: there is no such file, or it cannot be read.
-            ModelFileError: it is damaged, or no checkpoint.
+            ModelFileError: it is damaged, or no checkpoint of this version.
         """
-        with tempfile.TemporaryDirectory() as scratch:
-            local = Path(scratch) / f"{component}{SUFFIX}"
-            fs.copy_files(self.path(epoch, component), str(local), self.files, fs.LocalFileSystem())
-            return modelfile.load_checkpoint(local)
+        path = self.path(epoch, component)
+        with self.files.open_input_stream(path) as stream:
+            return modelfile.decode_checkpoint(stream.read(), path)
 
     def latest(self, most: int | None = None) -> int:
         """The last epoch, up to `most`, that all components can be loaded from; 0 if there is none.
@@ -83,19 +67,25 @@ class Checkpoints(RunFolder):
     def prune(self, newest: int) -> None:
         """Delete epochs before the newest ones. Called by one rank, once `newest` is whole."""
         for epoch in [e for e in self.epochs() if e <= newest][:-KEPT]:
-            self.files.delete_dir(self.folder(epoch))
+            # What cannot be deleted takes room, and is tried again after the next epoch.
+            with suppress(OSError):
+                self.files.delete_dir(self.folder(epoch))
 
     def _is_whole(self, epoch: int, component: str) -> bool:
         try:
-            return self.load(epoch, component).epoch == epoch
-        except PermissionError as error:
+            state = self.load(epoch, component)
+            return (state.epoch, state.component) == (epoch, component)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, tensorfile.ModelFileError):
+            return False
+        except OSError as error:
             # Not damaged: to begin again would throw away what was trained.
             path = self.path(epoch, component)
-            raise PipelineError(f"{path}: cannot be read: {_reason(error)}; mend its permissions") from None
-        except (OSError, tensorfile.ModelFileError):
-            return False
+            raise PipelineError(
+                f"{path}: cannot be read: {_reason(error)}; mend that, or delete it to go on from the "
+                "checkpoint before it"
+            ) from None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: OSError) -> str:
     """The system's own words: pyarrow wraps them in a sentence with paths."""
-    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    return os.strerror(error.errno) if error.errno else one_line(error)

@@ -8,9 +8,10 @@ from typing import Any
 from rich import box
 from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.common import files, paths
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, printable, reason
 from pipeline.experiment.params import Params
 from pipeline.runs import identity, run_folder
 from pipeline.runs.run_folder import RunFolder
@@ -43,8 +44,9 @@ def _models() -> list[Path]:
     """The workspace's model files."""
     # Not by `glob`, to which a folder that may not be read is empty: what they came from could be removed.
     try:
-        return [path for path in paths.MODELS.iterdir() if path.suffix == run_folder.SUFFIX]
-    except FileNotFoundError:
+        # What is no file, or a link to nothing, is no model either.
+        return [p for p in paths.MODELS.iterdir() if p.suffix == run_folder.SUFFIX and p.is_file()]
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise files.unreadable(paths.MODELS, error) from None
@@ -65,7 +67,9 @@ def table(found: Sequence[RunInfo], current: Params) -> Table:
         epochs = f"{run.epochs} of {run.asked}" if run.asked else f"{run.epochs}"
         images = f"{run.images:,}" if run.images else "unknown"
         made = "from it" if run.made_models else ""
-        shown.add_row(run.name, epochs, decimal(run.size), images, parameters, made)
+        # As texts, not as rich's markup: anything may stand in them.
+        cells = (printable(run.name), epochs, decimal(run.size), images, printable(parameters), made)
+        shown.add_row(*map(Text, cells))
     return shown
 
 
@@ -84,22 +88,28 @@ def remove(storage: str, run: RunInfo) -> None:
         try:
             RunFolder(storage, run.name).delete()
         except OSError as error:
-            raise PipelineError(f"{storage}/{run.name}: cannot be deleted: {files.reason(error)}") from None
+            raise PipelineError(f"{storage}/{run.name}: cannot be deleted: {reason(error)}") from None
 
 
 def _read(folder: RunFolder, models: set[str]) -> RunInfo:
     about = folder.about()
-    parameters = _flat({name: about.get(name, {}) for name in ("model", "train")})
-    asked = parameters.pop("train.epochs", 0)
+    sections = {name: about.get(name) for name in ("model", "train")}
+    parameters = _flat({name: value for name, value in sections.items() if isinstance(value, dict)})
+    asked, images = parameters.pop("train.epochs", 0), about.get("images", 0)
     return RunInfo(
         name=folder.run,
-        epochs=folder.complete(about.get("components", ())),
-        asked=asked,
+        epochs=folder.complete(_texts(about.get("components"))),
+        asked=asked if isinstance(asked, int) else 0,
         size=folder.size(),
         parameters=parameters,
-        images=about.get("images", 0),
-        made_models=bool(models & set(about.get("models", ()))),
+        images=images if isinstance(images, int) else 0,
+        made_models=not models.isdisjoint(_texts(about.get("models"))),
     )
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts of a list; none of what is no list: what a run says of itself may be damaged."""
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _flat(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

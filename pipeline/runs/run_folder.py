@@ -9,19 +9,23 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
 
+from pipeline.common import files
 from pipeline.common.errors import PipelineError, one_line
 
 ABOUT = "about.json"
 MARK = "storage-mark"
 TRIALS = "trials"  # a folder beside the runs, with the checkpoints of studies' trials
 SUFFIX = ".safetensors"
+EPOCH = re.compile(r"epoch-(\d{6,9})")
+PART = re.compile(r"\..+\.part")
 # What may lie in a run's folder, by its path from there: all that is written to it.
 OURS = re.compile(
-    rf"about\.json|timing\.json|{MARK}(-\w+)?|epoch-\d{{6}}(/[^/]+{re.escape(SUFFIX)})?|(.*/)?\.[^/]+\.part"
+    rf"about\.json|timing\.json|{MARK}(-\w+)?|epoch-\d{{6,9}}(/[^/]+{re.escape(SUFFIX)})?|(.*/)?\.[^/]+\.part"
 )
 
 
@@ -44,14 +48,14 @@ class RunFolder:
 
     def epochs(self) -> list[int]:
         """Epochs that have a folder, whole or not."""
-        names = [info.base_name for info in self._list(self.root)]
-        return sorted(int(n.removeprefix("epoch-")) for n in names if n.startswith("epoch-"))
+        found = (EPOCH.fullmatch(info.base_name) for info in self._list(self.root) if _is_folder(info))
+        return sorted(int(match[1]) for match in found if match)
 
     def complete(self, components: Sequence[str]) -> int:
         """The last epoch that has a file of each component, unread; 0 if there is none."""
         for epoch in reversed(self.epochs()):
             if {c + SUFFIX for c in components} <= {
-                info.base_name for info in self._list(self.folder(epoch))
+                info.base_name for info in self._list(self.folder(epoch)) if not _is_folder(info)
             }:
                 return epoch
         return 0
@@ -64,11 +68,14 @@ class RunFolder:
         """Description that `describe` wrote; empty if there is none."""
         try:
             with self.files.open_input_stream(f"{self.root}/{ABOUT}") as stream:
-                return dict(json.loads(stream.read()))
+                about = files.parse_json(stream.read())
         except (FileNotFoundError, ValueError):
             return {}
         except OSError as error:
+            if _is_folder(self.files.get_file_info(f"{self.root}/{ABOUT}")):
+                return {}
             raise _unreadable(self.storage, error, f"{self.root}/{ABOUT}") from None
+        return about if isinstance(about, dict) else {}
 
     def describe(self, **about: Any) -> None:
         """Set entries of the description."""
@@ -80,15 +87,38 @@ class RunFolder:
         Raises:
             PipelineError: the storage cannot be written.
         """
-        part = f"{self.root}/.{name}.{uuid.uuid4().hex}.part"
         try:
-            self._write(part, json.dumps(value, indent=1, allow_nan=False))
-            self.files.move(part, f"{self.root}/{name}")
+            self.write(f"{self.root}/{name}", json.dumps(value, indent=1, allow_nan=False).encode())
         except OSError as error:
             raise self._unwritable(error) from None
 
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file of the run; it appears whole or not at all.
+
+        Raises:
+            OSError: it cannot be written; what was there is there.
+        """
+        folder, _, name = path.rpartition("/")
+        part = f"{folder}/.{name}.{uuid.uuid4().hex}.part"
+        try:
+            self._write(part, data)
+            if isinstance(self.files, fs.LocalFileSystem):
+                files.sync(Path(part))  # so that its new name never precedes its bytes
+            self.files.move(part, path)
+        except OSError:
+            with suppress(OSError):
+                self.files.delete_file(part)
+            raise
+
+    def tidy(self) -> None:
+        """Remove what killed processes were writing. For whoever holds the run."""
+        for info in self._list(self.root, recursive=True):
+            if PART.fullmatch(info.base_name):
+                with suppress(OSError):
+                    self.files.delete_file(info.path)
+
     def _unwritable(self, error: OSError) -> PipelineError:
-        return PipelineError(f"--storage {self.storage}: cannot be written: {error}")
+        return PipelineError(f"--storage {self.storage}: cannot be written: {one_line(error)}")
 
     def mark(self) -> str:
         """Leave a mark that `check_shared` looks for on other nodes; return it.
@@ -100,7 +130,7 @@ class RunFolder:
             for info in self._list(self.root):
                 if info.base_name.startswith(MARK):
                     self.files.delete_file(info.path)
-            self._write(self._mark(mark), mark)
+            self._write(self._mark(mark), mark.encode())
         except OSError as error:
             raise self._unwritable(error) from None
         return mark
@@ -138,7 +168,7 @@ class RunFolder:
     def is_run(self) -> bool:
         """Whether it is one: a storage may have other folders beside runs."""
         names = {info.base_name for info in self._list(self.root)}
-        return ABOUT in names or any(name.startswith(("epoch-", MARK)) for name in names)
+        return ABOUT in names or any(EPOCH.fullmatch(name) or name.startswith(MARK) for name in names)
 
     def delete(self) -> None:
         """Delete the run with all that is in its folder.
@@ -154,10 +184,10 @@ class RunFolder:
             )
         self.files.delete_dir(self.root)
 
-    def _write(self, path: str, text: str) -> None:
-        self.files.create_dir(self.root)
+    def _write(self, path: str, data: bytes) -> None:
+        self.files.create_dir(path.rpartition("/")[0])
         with self.files.open_output_stream(path) as stream:
-            stream.write(text.encode())
+            stream.write(data)
 
     def _list(self, folder: str, recursive: bool = False) -> Iterable[fs.FileInfo]:
         selector = fs.FileSelector(folder, allow_not_found=True, recursive=recursive)
@@ -165,6 +195,10 @@ class RunFolder:
             return list(self.files.get_file_info(selector))
         except OSError as error:
             raise _unreadable(self.storage, error, folder) from None
+
+
+def _is_folder(info: fs.FileInfo) -> bool:
+    return bool(info.type == fs.FileType.Directory)
 
 
 def names(storage: str) -> list[str]:
@@ -178,7 +212,7 @@ def names(storage: str) -> list[str]:
         folders = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
     except OSError as error:
         raise _unreadable(storage, error, root) from None
-    found = (info.base_name for info in folders if info.type == fs.FileType.Directory)
+    found = (info.base_name for info in folders if _is_folder(info))
     return sorted(name for name in found if name != TRIALS and RunFolder(storage, name).is_run())
 
 

@@ -7,7 +7,6 @@ it does.
 
 import json
 import os
-import socket
 import threading
 import time
 import uuid
@@ -16,10 +15,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-import psutil
 from pyarrow import fs
 
-from pipeline.common import locks
+from pipeline.common import files, locks, this_process
 from pipeline.common.errors import PipelineError, one_line
 from pipeline.runs import run_folder
 
@@ -63,7 +61,7 @@ class Lease:
         self.files, self.root = run_folder.open_storage(storage)
         self.storage, self.path = storage, f"{self.root}/{name}.lease"
         self.driver = uuid.uuid4().hex
-        self.holder = locks.description()
+        self.holder = this_process.described()
         self.lost = ""  # to whom
         self.renewed = time.monotonic()
         self.released = threading.Event()
@@ -120,9 +118,9 @@ class Lease:
         about = {
             "driver": self.driver,
             "holder": self.holder,
-            "machine": _machine(),
+            "machine": this_process.machine(),
             "process": os.getpid(),
-            "started": psutil.Process().create_time(),
+            "started": this_process.started(),
         }
         self._put(self.path, json.dumps(about))
 
@@ -130,13 +128,14 @@ class Lease:
         """The lease that is there; empty where there is none, or none that can be read."""
         try:
             with self.files.open_input_stream(self.path) as stream:
-                return dict(json.loads(stream.read()))
+                lease = files.parse_json(stream.read())
         except (FileNotFoundError, ValueError):
             return {}
+        return lease if isinstance(lease, dict) else {}
 
     def _counts(self, lease: dict[str, Any]) -> bool:
-        if lease.get("machine") == _machine():
-            return _runs(lease.get("process", 0), lease.get("started", 0.0))
+        if lease.get("machine") == this_process.machine():
+            return this_process.runs(lease.get("process", 0), lease.get("started", 0.0))
         return self._age() < STALE
 
     def _age(self) -> float:
@@ -165,20 +164,3 @@ def _make(storage: str, root: Path) -> None:
     except OSError as error:
         reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror or str(error)
         raise PipelineError(f"--storage {storage}: cannot be used: {reason}") from None
-
-
-def _machine() -> str:
-    """This machine since it was started, and where in it processes are numbered: containers do so anew."""
-    parts = [socket.gethostname()]
-    with suppress(OSError):  # of another system than Linux, where the name has to do
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip())
-        parts.append(os.readlink("/proc/self/ns/pid"))  # noqa: PTH115
-    return " ".join(parts)
-
-
-def _runs(process: int, started: float) -> bool:
-    """Whether this process of this machine is there, and is not another one with its number."""
-    try:
-        return abs(psutil.Process(process).create_time() - started) < 1
-    except psutil.Error:
-        return False

@@ -44,10 +44,10 @@ class Journal:
             whole = self._cut()
             for number, line in enumerate(whole.splitlines(), 1):
                 try:
-                    entry = json.loads(line)
+                    entry = files.parse_json(line)
                     costs = {int(epoch): costs for epoch, costs in entry.get("costs", {}).items()}
                     self.tried[name(entry["setting"])] = SearchTrial(**entry | {"costs": costs})
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, AttributeError):
                     raise PipelineError(
                         f"{self.path}: line {number} is damaged; delete it, or the file"
                     ) from None
@@ -58,6 +58,8 @@ class Journal:
             text = self.path.read_text(encoding="utf-8")
         except OSError as error:
             raise files.unreadable(self.path, error) from None
+        except UnicodeDecodeError:
+            raise PipelineError(f"{self.path}: damaged, no text in UTF-8; delete it") from None
         whole = text[: text.rfind("\n") + 1]
         if whole != text:
             files.write_text(self.path, whole)

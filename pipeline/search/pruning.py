@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.common import files, paths
-from pipeline.common.errors import PipelineError
+from pipeline.common import paths
+from pipeline.common.errors import PipelineError, reason
 from pipeline.runs.run_folder import RunFolder
 from pipeline.search.state import SearchState
 from pipeline.trials import spec
@@ -60,5 +60,5 @@ def prune(studies_file: StudiesFile, agree: Callable[[list[Path]], bool]) -> lis
                 else:
                     path.unlink(missing_ok=True)
             except OSError as error:
-                raise PipelineError(f"{path}: cannot be deleted: {files.reason(error)}") from None
+                raise PipelineError(f"{path}: cannot be deleted: {reason(error)}") from None
         return unused

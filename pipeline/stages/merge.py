@@ -1,5 +1,6 @@
 """merge: reconstruct the test images with every component's model, as RGB; measure them; write the report."""
 
+import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.common import files, machine_limits, paths
-from pipeline.common.errors import PipelineError, listed
+from pipeline.common.errors import PipelineError, listed, one_line
 from pipeline.common.progress import bar
 from pipeline.data import images, store
 from pipeline.data.images import Images
@@ -66,7 +67,7 @@ def run(params: Params) -> None:
         metrics[component.name], units[component.name] = _measure(component, test.side, seed)
     rgb = merge_metrics(metrics)
     shown = evenly_spaced(len(test), params.merge.images)
-    quality, by_pca = _reconstruct(components, test, shown)
+    quality, reconstructions, by_pca = _reconstruct(components, test, shown)
     metrics[paths.JOINT] = rgb | quality
     samples = np.empty((0, 3, *test.side), np.uint8)
     conditional = None
@@ -79,8 +80,6 @@ def run(params: Params) -> None:
             {component.name: component.model for component in components}, test.side, seed
         )
     metrics = {name: _rounded(values) for name, values in metrics.items()}
-    with store.read(paths.RECONSTRUCTIONS, dimensions=4) as merged:
-        reconstructions = merged[SPLIT].images[shown]
     chosen, history = test.part(shown), _history()
     files.write_json(paths.TEST_METRICS, metrics)
     files.write_json(paths.SUMMARY, _rounded(headline(metrics[paths.JOINT], history)))
@@ -157,14 +156,15 @@ def _described(sizes: Sizes) -> str:
 
 def _reconstruct(
     components: list[Component], test: Images, shown: np.ndarray
-) -> tuple[dict[str, float], np.ndarray]:
+) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
     """Write the merged reconstructions of the posterior means; measure them before they are rounded to bytes.
 
-    Returns the quality of them and of those by PCA with as many numbers an image; and the latter, of the
-    images `shown`, (n, 3, H, W) uint8.
+    Returns the quality of them and of those by PCA with as many numbers an image; and both of the images
+    `shown`, each (n, 3, H, W) uint8.
     """
     originals = [component.images_ND for component in components]
-    quality, quality_of_pca, pictures = ImageQuality(), ImageQuality(), []
+    quality, quality_of_pca = ImageQuality(), ImageQuality()
+    pictures, pictures_of_pca = [], []
     by_models = rebuild_and_score(
         originals, test.side, lambda rows: [component.rebuilt(rows) for component in components], quality
     )
@@ -180,10 +180,13 @@ def _reconstruct(
     ):
         dataset = file.create(SPLIT, (len(test), 3, *test.side), test.labels, classes=test.classes)
         for (rows, found), (_, linear) in zip(by_models, by_pca, strict=True):
-            dataset[rows] = to_bytes(found)
-            pictures.append(to_bytes(linear[shown[(shown >= rows.start) & (shown < rows.stop)] - rows.start]))
+            dataset[rows] = rebuilt = to_bytes(found)
+            chosen = shown[(shown >= rows.start) & (shown < rows.stop)] - rows.start
+            pictures.append(rebuilt[chosen])
+            pictures_of_pca.append(to_bytes(linear[chosen]))
             advance(len(found))
-    return quality.means() | quality_of_pca.means("pca_"), np.concatenate(pictures)
+    measures = quality.means() | quality_of_pca.means("pca_")
+    return measures, np.concatenate(pictures), np.concatenate(pictures_of_pca)
 
 
 def _classify_samples(only: Component, test: Images, seed: int) -> dict[str, float]:
@@ -205,3 +208,7 @@ def _history() -> list[EpochMetrics]:
         raise PipelineError(f"{paths.HISTORY}: not found; run `dvc repro` to make it") from None
     except OSError as error:
         raise files.unreadable(paths.HISTORY, error) from None
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise PipelineError(
+            f"{paths.HISTORY}: damaged ({one_line(error)}); delete it and run `dvc repro`"
+        ) from None

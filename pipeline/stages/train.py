@@ -60,6 +60,7 @@ def run(validation: float, model: ModelConfig, train: TrainConfig, compute: Comp
         checkpoints = _choose(storage, name, components, train.epochs)
         if checkpoints.run != name:
             checks.append(held.enter_context(identity.locked(storage, checkpoints.run)))
+        checkpoints.tidy()
         checkpoints.describe(
             components=components, model=asdict(model), train=asdict(train), images=len(training)
         )
@@ -124,8 +125,8 @@ def _fit(
             console.print(
                 f"{request.plan.unused} of the ranks asked for have nothing to do and are not started"
             )
-        if waiting := placement.waiting(request, offer, ray_session.start_seconds()):
-            console.print(waiting)
+        if notice := placement.autoscaler_notice(request, offer, ray_session.start_seconds()):
+            console.print(notice)
         groups = [(component,) for component in checkpoints.components]
         refs = {name: put_images(split, groups, labels[name]) for name, split in splits.items()}
         for split in splits.values():

@@ -103,7 +103,7 @@ def read(path: Path = paths.STUDIES_YAML) -> StudiesFile:
     noise = top["noise"]
     if not isinstance(noise, str) or noise not in studies:
         raise PipelineError(
-            f"{path}: noise is {json.dumps(noise)}; name one of the studies: {', '.join(studies)}"
+            f"{path}: noise is {params.shown(noise)}; name one of the studies: {', '.join(studies)}"
         )
     if any(set(setting) != {"train.seed"} for setting in studies[noise].settings):
         raise PipelineError(f"{path}: studies.{noise}: noise must be a study that varies train.seed alone")
@@ -226,7 +226,7 @@ def _grid(vary: Any, where: str) -> Iterator[Setting]:
     for path, values in vary.items():
         spec_checks.check_path(path, where)
         if not isinstance(values, list) or not values:
-            found = "an empty list" if values == [] else json.dumps(values, default=str)
+            found = "an empty list" if values == [] else params.shown(values)
             raise PipelineError(
                 f"{where}: {path} is {found}; give it a list of values, such as {_example(path)}"
             )
@@ -239,14 +239,12 @@ def _grid(vary: Any, where: str) -> Iterator[Setting]:
 
 def _listed(settings: Any, where: str) -> Iterator[Setting]:
     if not isinstance(settings, list) or not settings:
-        raise PipelineError(
-            f"{where}: settings must be a list of settings; it is {json.dumps(settings, default=str)}"
-        )
+        raise PipelineError(f"{where}: settings must be a list of settings; it is {params.shown(settings)}")
     for setting in settings:
         if not isinstance(setting, dict) or not setting:
             raise PipelineError(
                 f"{where}: a setting is parameters with a value each, such as {{model.latent: 20}}; "
-                f"there is {json.dumps(setting, default=str)}"
+                f"there is {params.shown(setting)}"
             )
         for path in setting:
             spec_checks.check_path(path, where)
@@ -259,7 +257,7 @@ def _search(name: str, value: Any, where: str) -> Search:
     for key, number in (("trials", entry["trials"]), ("grace", grace)):
         if type(number) is not int or number < 1:
             raise PipelineError(
-                f"{where}: {key} is {json.dumps(number)}; it must be a whole number of at least 1"
+                f"{where}: {key} is {params.shown(number)}; it must be a whole number of at least 1"
             )
     space = entry["space"]
     if not isinstance(space, dict) or not space:
@@ -275,7 +273,7 @@ def _dimension(path: str, value: Any, where: str) -> Range | tuple[Any, ...]:
     if isinstance(value, list) and value:
         return tuple(value)
     if not isinstance(value, dict):
-        found = "an empty list" if value == [] else json.dumps(value, default=str)
+        found = "an empty list" if value == [] else params.shown(value)
         raise PipelineError(
             f"{where}: {path} is {found}; give it a list of values, or a range {{from: 1, to: 9}}"
         )

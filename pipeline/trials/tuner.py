@@ -106,7 +106,7 @@ class TrialCallback(Protocol):
         """A trial failed by itself, and would again."""
 
     def failed(self, name: str, config: Mapping[str, Any], reason: str) -> None:
-        """Its process failed once too often."""
+        """Its process failed once too often, or the memory did not suffice; another time it may not."""
 
     def ended(self, name: str, config: Mapping[str, Any]) -> None:
         """However it did."""
@@ -144,6 +144,8 @@ class _Callback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
             self.fault = self.fault or PipelineError(result["hopeless"])
         elif "diverged" in result:
             self._tell("diverged", trial.trial_id, result["diverged"])
+        elif "out_of_memory" in result:
+            self._tell("failed", trial.trial_id, trial.config, result["out_of_memory"])
         elif "report" in result:
             self._tell("reported", trial.trial_id, result["report"], result["machine"])
 

@@ -55,8 +55,10 @@ def run_trial(plan: Fit, shared: Shared, known_reports: Sequence[TrialReport] | 
         seconds, device, session = shared.checkpoint_seconds, shared.device, shared.session
         for report in trial.train_and_measure(plan, data, checkpoints, seconds, device, session):
             _tell(report, shared)
-    except (CostNotFinite, OutOfMemory) as error:  # of this trial alone, and again at every try
+    except CostNotFinite as error:  # of this trial alone, and again at every try
         tune.report({"diverged": str(error), "epoch": 0, "validation": float("inf")})
+    except OutOfMemory as error:  # of this trial on this machine: on another it may be tried again
+        tune.report({"out_of_memory": str(error), "epoch": 0, "validation": float("inf")})
     except FATAL as error:
         tune.report({"hopeless": str(error), "epoch": 0, "validation": float("inf")})
 

@@ -150,7 +150,7 @@ def test_channel_files_that_do_not_fit_each_other(merged: Path) -> None:
 def test_a_channel_file_without_training_images(merged: Path) -> None:
     for component in paths.COLOURS:
         with store.create(paths.channel(component)) as file:
-            file.create("test", (3, 32, 32), np.zeros(3, np.uint8))
+            file.create("test", (3, 32, 32), np.zeros(3, np.uint8))[:] = 0
     with pytest.raises(PipelineError, match=r"red.h5: no split train; found test; run `dvc repro split`"):
         images.load_training(paths.COLOURS, 0.0)
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,17 @@ def wait_for(text: str, log: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
+def listening(pid: int) -> set[str]:
+    """The addresses on which a process and those below it listen."""
+    found = set()
+    for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+        with suppress(psutil.Error):
+            for each in process.net_connections("inet"):
+                if each.status == psutil.CONN_LISTEN:
+                    found.add(each.laddr.ip.removeprefix("::ffff:"))
+    return found
+
+
 @pytest.mark.slow
 def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path) -> None:
     """A rank is killed, the worker group restarts, Ctrl-C ends it, the same command goes on.
@@ -79,6 +91,7 @@ def test_a_killed_rank_ctrl_c_and_a_resume_change_no_bit(workspace: Path) -> Non
         for p in psutil.Process(process.pid).children(recursive=True)
         if p.is_running() and "RayTrainWorker" in " ".join(p.cmdline())
     ]
+    assert listening(process.pid) == {"127.0.0.1"}  # nothing that others could reach, or set keys of
     ranks[0].kill()
     wait_for("a rank failed: restart 1 of 3, from epoch ", log, process)
     time.sleep(0.5)

@@ -31,14 +31,14 @@ READ_ONLY = {
     "tune": ".vaepipe/running: cannot be written: Permission denied",
     "runs --prune --yes": ".vaepipe/runs: cannot be written: Permission denied",
     "studies --prune --yes": ".vaepipe/trials: cannot be written: Permission denied",
-    "preset apply joint": "params.yaml: cannot be written: Permission denied; nothing was changed",
+    "preset apply joint": "params.yaml: cannot be written: Permission denied; it is as it was",
     "sample -o x.png": "x.png: cannot be written: . takes no new files; name another place",
     "encode p.png -o x.h5": "x.h5: cannot be written: . takes no new files; name another place",
     "decode z.h5 -o back": "back: cannot be written: . takes no new files; name another place",
     "reconstruct p.png -o x.png": "x.png: cannot be written: . takes no new files; name another place",
     "interpolate p.png p.png -o x.png": "x.png: cannot be written: . takes no new files; name another place",
-    "init new": "new: cannot be written: Permission denied; nothing was changed",
-    "demo new": "new: cannot be written: Permission denied; nothing was changed",
+    "init new": "new: cannot be written: Permission denied; it is as it was",
+    "demo new": "new: cannot be written: Permission denied; it is as it was",
 }
 LISTS = ("studies", "runs", "preset list", "preset show joint", f"cluster check {ROOT}/clusters/onprem.yaml")
 RUN = ".vaepipe/runs/cut-off"

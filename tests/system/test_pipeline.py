@@ -1,9 +1,15 @@
-"""The whole pipeline, as people run it: `dvc repro` in a workspace."""
+"""The whole pipeline, as people run it: `dvc repro` in a workspace.
+
+The workspace is made by the wheel in an environment of its own, outside the checkout; what follows is done by
+the checkout, for which nothing is left to run.
+"""
 
 import json
 import os
 import shutil
 import subprocess
+import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import h5py
@@ -14,11 +20,42 @@ from safetensors import safe_open
 
 from pipeline.common import paths
 from pipeline.data.svhn import matfile
-from pipeline.experiment import workspace as workspaces
+from pipeline.experiment import params
 from pipeline.runs import listing
+from tests.helpers import environments
+from tests.helpers.checkout import ROOT
 from tests.helpers.workspaces import SMALL, dvc
 
 pytestmark = pytest.mark.slow
+
+
+def run(programs: Path, cwd: Path, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of an environment as where it is activated, and no other Python is on PATH."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
+    }
+    variables = kept | {"PATH": f"{programs}:/usr/bin:/bin"} | more
+    name, *arguments = command
+    return subprocess.run(
+        [str(programs / name), *arguments],
+        cwd=cwd,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def done(programs: Path, cwd: Path, *command: str) -> str:
+    finished = run(programs, cwd, *command)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+def requirements(extra: str) -> set[str]:
+    """What `pip install vaepipe[extra]` brings, vaepipe itself left out."""
+    name = f"vaepipe[{extra}]" if extra else "vaepipe"
+    return environments.with_all_they_need([name]) - {"vaepipe"}
 
 
 def ran(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -31,14 +68,27 @@ def ran(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environments.build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
+    """The programs of an environment that holds the wheel and the pipeline's packages."""
+    return environments.create(tmp_path_factory.mktemp("full") / "env", wheel, requirements("pipeline"))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, full: Path) -> Path:
     """A workspace in which the pipeline ran on 720 generated crops, on two ranks."""
-    folder = tmp_path_factory.mktemp("pipeline") / "workspace"
-    workspaces.create(folder, SMALL)
-    done = dvc("repro", cwd=folder, VAEPIPE_WORKERS="2")
-    assert ran(done) == ["prepare", "download", "convert", "split", "classifier", "train", "merge"]
-    assert "WARNING" not in done.stderr
-    assert "starting 2 CPU ranks for red+green | blue" in done.stderr
+    top = tmp_path_factory.mktemp("pipeline")
+    done(full, top, "vaepipe", "init", "workspace")
+    folder = top / "workspace"
+    params.change(folder / paths.PARAMS, SMALL)
+    finished = run(full, folder, "python", "-m", "dvc", "repro", VAEPIPE_WORKERS="2")
+    assert ran(finished) == ["prepare", "download", "convert", "split", "classifier", "train", "merge"]
+    assert "WARNING" not in finished.stderr
+    assert "starting 2 CPU ranks for red+green | blue" in finished.stderr
     return folder
 
 
@@ -135,3 +185,40 @@ def test_a_change_reruns_what_it_shapes(small: Path, tmp_path: Path) -> None:
         parameters.write_text(before.replace(old, new))
         assert planned() == stages, new
     parameters.write_text(before)
+
+
+def test_the_wheel_is_of_itself_and_says_what_is_missing(full: Path, small: Path) -> None:
+    code = done(full, small, "python", "-c", "import pipeline, vae; print(pipeline.__file__, vae.__file__)")
+    assert all(path.startswith(str(full.parent)) for path in code.split())
+    # Optuna is not among the pipeline's packages.
+    refused = run(full, small, "vaepipe", "tune")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "error: not installed: optuna; run pip install 'vaepipe[search]'\n"
+
+
+def test_the_wheel_without_extras_uses_models(wheel: Path, small: Path, tmp_path: Path) -> None:
+    base = environments.create(tmp_path / "base", wheel, requirements(""))
+    folder = tmp_path / "workspace"
+    shutil.copytree(small, folder, symlinks=True)
+    done(base, folder, "vaepipe", "sample", "-n", "4", "-o", "samples.png")
+    done(base, folder, "vaepipe", "encode", "data/svhn.h5", "-o", "latents.h5")
+    done(base, folder, "vaepipe", "decode", "latents.h5", "-o", "decoded")
+    assert len(list((folder / "decoded").iterdir())) == 120
+    before = sorted(path.name for path in folder.iterdir())
+    for command in ("train", "doctor"):
+        refused = run(base, folder, "vaepipe", command)
+        assert (refused.returncode, refused.stdout) == (1, ""), command
+        assert refused.stderr.startswith("error: not installed: dvc, ")
+        assert refused.stderr.endswith("; run pip install 'vaepipe[pipeline]'\n")
+        assert refused.stderr.count("\n") == 1
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert "--max-failures" in done(base, folder, "vaepipe", "train", "--help")
+
+
+def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"vae/__init__.py", "pipeline/__init__.py", "pipeline/template/dvc.yaml"} <= names
+    assert {"vae/py.typed", "pipeline/py.typed"} <= names
+    version = metadata.version("vaepipe")
+    assert version in wheel.name
+    assert {name.split("/")[0] for name in names} == {"vae", "pipeline", f"vaepipe-{version}.dist-info"}

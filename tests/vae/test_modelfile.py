@@ -1,6 +1,7 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -72,3 +73,34 @@ def test_a_description_of_another_version(tmp_path: Path, state: TrainingState) 
     save_file(state.weights, tmp_path / "red", {KEY: json.dumps({"component": "red"})})
     with pytest.raises(ModelFileError, match="description"):
         load_model(tmp_path / "red")
+
+
+@pytest.mark.parametrize(
+    "spoilt", [torch.float64, torch.int32, torch.bool, torch.complex64, torch.float8_e4m3fn]
+)
+def test_weights_of_another_type_are_refused(
+    tmp_path: Path, state: TrainingState, spoilt: torch.dtype
+) -> None:
+    weights = {name: tensor.to(spoilt) for name, tensor in state.weights.items()}
+    save_model(tmp_path / "red", replace(state, weights=weights))
+    with pytest.raises(ModelFileError, match=r"should be float32, not \w+$"):
+        load_model(tmp_path / "red")
+
+
+@pytest.mark.parametrize("spoilt", [float("nan"), float("inf")])
+def test_weights_that_are_no_finite_float32_numbers_are_refused(
+    tmp_path: Path, state: TrainingState, spoilt: float
+) -> None:
+    for group in ("weights", "first_moments", "second_moments"):
+        tensors = {name: tensor.clone() for name, tensor in getattr(state, group).items()}
+        tensors["decoder.output.bias"][3] = spoilt
+        changed: dict[str, Any] = {group: tensors}
+        save_checkpoint(tmp_path / "red", replace(state, **changed))
+        with pytest.raises(ModelFileError, match=r"decoder.output.bias holds NaN or infinity$"):
+            load_checkpoint(tmp_path / "red")
+
+
+def test_a_model_of_before_there_were_checksums_is_read(tmp_path: Path, state: TrainingState) -> None:
+    about = {"component": "red", "sizes": asdict(row(20)), "epoch": 4, "model": asdict(MODEL)}
+    save_file(state.weights, tmp_path / "red", {KEY: json.dumps(about)})
+    assert load_model(tmp_path / "red").epoch == 4

@@ -101,7 +101,7 @@ def write(file: store.Writer, split: str, path: Path, cut: CropConfig) -> None:
         dataset = file.create(split, (len(kept), *shape), labels, source)
         for n, place in enumerate(kept):
             room.seek(place * length)
-            dataset[n] = np.frombuffer(room.read(length), np.uint8).reshape(shape)
+            dataset[n : n + 1] = np.frombuffer(room.read(length), np.uint8).reshape(1, *shape)
 
 
 def _boxes(path: Path, split: str) -> dict[str, list[Box]]:

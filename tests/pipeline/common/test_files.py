@@ -63,12 +63,21 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     dead = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
     )
-    left, alive = (tmp_path / f".file.{pid}.part" for pid in (int(dead.stdout), os.getppid()))
-    left.write_text("half")
-    alive.write_text("another process is writing this")
+    with files.atomic_file(tmp_path / "file") as part:
+        part.touch()
+    left, alive, elsewhere, forsaken = (
+        tmp_path / part.name.replace(f"-{os.getpid()}.", f"{suffix}.")
+        for suffix in (f"-{int(dead.stdout)}", f"-{os.getppid()}", "0-1", "0-2")
+    )
+    for each in (left, alive, elsewhere, forsaken):
+        each.write_text("half")
+    os.utime(forsaken, (0, 0))
     files.write_text(tmp_path / "file", "whole")
     assert not left.exists()
     assert alive.exists()
+    # Of another machine, or of another container: its processes are not those of this one.
+    assert elsewhere.exists()
+    assert not forsaken.exists()
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
@@ -120,12 +129,12 @@ def test_a_read_only_file_system(tmp_path: Path) -> None:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
     try:
         with pytest.raises(
-            PipelineError, match="file: cannot be written: Read-only file system; nothing was"
+            PipelineError, match="file: cannot be written: Read-only file system; it is as it was"
         ):
             files.write_text(tmp_path / "file", "")
         with (
             pytest.raises(
-                PipelineError, match="folder: cannot be written: Read-only file system; nothing was"
+                PipelineError, match="folder: cannot be written: Read-only file system; it is as it was"
             ),
             files.atomic_directory(tmp_path / "folder"),
         ):

@@ -87,8 +87,8 @@ def test_what_another_process_removes_meanwhile_is_no_error(
     """Two processes find the same leftover, and one of them is a moment late."""
     gone = subprocess.Popen(["true"])
     gone.wait()
-    for left in (f".a.{gone.pid}.part", f".b.{gone.pid}.part"):
-        (tmp_path / left).mkdir() if "b" in left else (tmp_path / left).touch()
+    for left in (f".{name}.{files._owner()}-{gone.pid}.part" for name in "ab"):
+        (tmp_path / left).mkdir() if left.startswith(".b") else (tmp_path / left).touch()
     unlink = Path.unlink
 
     def late(path: Path, missing_ok: bool = False) -> None:

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.errors import PipelineError
-from pipeline.distributed.placement import ClusterResources, cpu_share, plan, request_ranks, waiting
+from pipeline.distributed.placement import (
+    ClusterResources,
+    autoscaler_notice,
+    cpu_share,
+    plan,
+    request_ranks,
+)
 from pipeline.distributed.ray_session import autoscaler_gpus
 from tests.helpers.checkout import ROOT
 
@@ -145,9 +151,9 @@ def test_the_clusters_own_file_lets_three_gpus_be_asked_for() -> None:
 
 def test_what_is_waited_for_is_said() -> None:
     three = request_ranks(RGB, ClusterResources((0.0,), (1,), gpu_limit=3), 3, None)
-    said = waiting(three, ClusterResources((0.0,), (1,), gpu_limit=3), 1800)
+    said = autoscaler_notice(three, ClusterResources((0.0,), (1,), gpu_limit=3), 1800)
     assert said.startswith("waiting for 2 more GPUs: 1 of 3 are up, and the autoscaler starts the others")
     assert said.endswith("tried again every 30 min")
-    assert waiting(three, ClusterResources((0.0,), (3,), gpu_limit=3), 1800) == ""
+    assert autoscaler_notice(three, ClusterResources((0.0,), (3,), gpu_limit=3), 1800) == ""
     cpus = request_ranks(RGB, ClusterResources((2.0,), (0,), gpu_limit=0), None, None)
-    assert waiting(cpus, ClusterResources((2.0,), (0,), gpu_limit=0), 60) == ""
+    assert autoscaler_notice(cpus, ClusterResources((2.0,), (0,), gpu_limit=0), 60) == ""

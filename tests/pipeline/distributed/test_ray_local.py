@@ -35,12 +35,16 @@ def test_a_folder_too_long_for_sockets_gives_way_to_a_short_one(
     assert not (tmp_path / LONG).exists()
 
 
-def test_ray_s_own_choice_stays_where_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ray_folder.choose() == Path("/tmp/ray")
+def test_a_folder_of_this_user_s_own_that_nobody_else_may_enter(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = f"ray-{os.getuid()}"
+    assert ray_folder.choose() == Path("/tmp", own, "s")
     monkeypatch.setenv("TMPDIR", "/var/tmp")
-    assert ray_folder.choose() == Path("/var/tmp/ray")
+    assert ray_folder.choose() == Path("/var/tmp", own, "s")
+    Path("/var/tmp", own).chmod(0o777)
+    ray_folder.choose()
+    assert Path("/var/tmp", own).stat().st_mode & 0o777 == 0o700
     monkeypatch.setenv("TMPDIR", "/proc")
-    assert ray_folder.choose() == Path("/tmp/ray")
+    assert ray_folder.choose() == Path("/tmp", own, "s")
 
 
 def test_no_folder_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,14 +67,18 @@ def test_another_user_s_folder_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_
         theirs.rmdir()
 
 
-def test_a_token_of_this_ray_s_own_unless_the_user_has_a_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+@pytest.mark.parametrize("mode", [None, "token", "disabled"])
+def test_a_token_of_this_ray_s_own(monkeypatch: pytest.MonkeyPatch, mode: str | None) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ) | ({"RAY_AUTH_MODE": mode} if mode else {}))
+    ray_local._choose_token()
+    assert "RAY_AUTH_MODE" not in os.environ
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
+def test_a_token_that_a_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ) | {"RAY_AUTH_TOKEN_PATH": "/home/me/token"})
     ray_local._choose_token()
     assert "RAY_AUTH_TOKEN" not in os.environ
-    monkeypatch.delenv("RAY_AUTH_MODE")
-    monkeypatch.setattr(os, "environ", dict(os.environ))
-    ray_local._choose_token()
-    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
 
 
 def test_ray_is_given_what_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,12 @@ PRIVATE = {
     "ray.autoscaler._private.util:prepare_config": "`vaepipe cluster check` fills in Ray's defaults by it "
     "(pipeline/cluster/description.py)",
     "ray.autoscaler._private.util:validate_config": "`vaepipe cluster check` has Ray's own schema from it",
+    "ray._private.ray_constants:ENABLE_RAY_CLUSTER": "pipeline/distributed/ray_local.py keeps Ray to "
+    "the loopback interface by it; without it, a local Ray listens on the network",
+    "ray.train.torch.config:_TorchBackend": "pipeline/distributed/process_group.py lets ranks find each "
+    "other by a file; without it, leave LocalTorchConfig out, and rank 0 listens on all addresses",
+    "ray.train.torch.config:_setup_torch_process_group": "the same",
+    "ray.train.torch.config:_set_torch_distributed_env_vars": "the same",
     "ray._private.state:jobs": "pipeline/distributed/waiting.py names other drivers by it; else it says less",
 }
 

@@ -1,5 +1,6 @@
 """The same model from one process, two, three or six, over every kind of placement."""
 
+import multiprocessing
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +70,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    start_processes(every_placement, (6, port, str(folder)), 6, start_method="spawn")
+    # Forks of a process that has loaded torch, and nothing of this one.
+    multiprocessing.set_forkserver_preload(["vae.fit", "vae.modelfile"])
+    start_processes(every_placement, (6, port, str(folder)), 6, start_method="forkserver")
     return folder
 
 

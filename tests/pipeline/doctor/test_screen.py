@@ -60,7 +60,7 @@ def test_a_workspace_that_is_ready(
     found = {line[9:].split("  ")[0].strip(): line for line in lines}
     assert "2,000 train, 300 test images" in found["params.yaml"]
     assert "generated here" in found["source"]
-    assert found["Ray's folder"].endswith("/ray")
+    assert found["Ray's folder"].endswith("/s")
     assert "DVC's cache only links to them" in found["disk"]
     # 10 epochs of 1,900 images of three channels, 2,000 channel images a second.
     assert "about 28 s for 10 epochs of 1,900 images" in found["training time"]
@@ -82,7 +82,7 @@ def test_a_wrong_parameter_is_one_line_and_a_problem(
     assert done.exit_code == 1
     [line] = [line for line in done.stdout.splitlines() if " params.yaml " in line]
     assert line.startswith("problem")
-    assert "model.latent is 0, but must be at least 1 -> mend it" in line
+    assert "model.latent is 0, but must be from 1 to 65,536 -> mend it" in line
     assert done.stdout.splitlines()[-1].startswith("Not ready")
     assert " source " not in done.stdout  # of the defaults, so no news of this workspace
     paths.PARAMS.unlink()

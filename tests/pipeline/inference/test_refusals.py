@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
             "--split test: only a file of arrays has splits, and png",
         ),
         (("encode", "own.h5", "png", *Z), "own.h5: a file of arrays beside others; expected it alone"),
-        (("encode", "own.h5", *Z, "--split", "extra"), "own.h5: no split extra; found test, train"),
+        (("encode", "own.h5", *Z, "--split", "extra"), "own.h5: no split extra; found train, test"),
         (("encode", "cut.h5", *Z), "cut.h5: not a whole HDF5 file"),
         (
             ("encode", "small.h5", *Z),

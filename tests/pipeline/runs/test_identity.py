@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pyarrow import fs
 
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
@@ -22,6 +21,7 @@ from pipeline.runs.run_folder import RunFolder, names
 from pipeline.trials import planning
 from tests.helpers.checkout import ROOT
 from tests.helpers.fits import MODEL, TRAIN, fresh, images
+from vae import modelfile
 from vae.fit import fit
 from vae.stack import TrainingState
 
@@ -195,7 +195,7 @@ def test_a_checkpoint_that_may_not_be_read_is_not_taken_for_a_damaged_one(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(fs, "copy_files", refuse)
+    monkeypatch.setattr(modelfile, "decode_checkpoint", refuse)
     with pytest.raises(
         PipelineError, match=r"epoch-000001/red\.safetensors: cannot be read: Permission denied"
     ):

@@ -119,3 +119,32 @@ def test_a_run_that_holds_somebody_s_file_is_not_removed(
     assert "cut-off: holds epoch-000002/notes.txt, which vaepipe did not write; move it" in done.stderr
     assert mine.exists()
     assert (Path(two_runs) / "cut-off/about.json").exists()
+
+
+def test_what_a_run_says_of_itself_may_be_anything(two_runs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lists for mappings, numbers for lists, folders for files, and rich's markup in names."""
+    storage = Path(two_runs)
+    strange = ("[]", "7", '{"model": 3, "components": 4, "models": {"a": 1}, "images": []}', "[" * 5000)
+    for number, about in enumerate(strange):
+        for name in (f"strange-{number}", f"[bold] {number} copy"):
+            (storage / name / "epoch-000001").mkdir(parents=True)
+            (storage / name / "about.json").write_text(about)
+    for name in ("epoch-abc", "epoch-1", "epoch-000002"):
+        (storage / "finished" / name).touch()
+    (storage / "cut-off/about.json").unlink()
+    (storage / "cut-off/about.json").mkdir()
+    (storage / "finished.holder").mkdir()
+    models = storage.parents[1] / paths.MODELS
+    (models / "green.safetensors").symlink_to("nowhere")
+    (models / "blue.safetensors").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(storage.parents[1])
+        found = listing.list_runs(two_runs)
+        assert len(found) == 10
+        assert [run.name for run in listing.removable(found)] == [
+            r.name for r in found if r.name != "finished"
+        ]
+        Console(width=200).print(listing.table(found, READ))
+        assert "[bold] 3 copy" in capsys.readouterr().out
+        with identity.locked(two_runs, "finished"):  # its holder's name cannot be written down
+            pass

@@ -12,7 +12,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from pipeline.common import paths
+from pipeline.common import paths, this_process
 from pipeline.common.errors import PipelineError
 from pipeline.experiment import workspace as workspaces
 from pipeline.runs import identity, run_folder, storage_lock
@@ -111,7 +111,7 @@ def test_a_run_in_a_bucket_has_one_driver(address: str, monkeypatch: pytest.Monk
     storage = uri(address, "ours/held")
     with identity.locked(storage, "abc") as check:
         check()
-        monkeypatch.setattr(storage_lock, "_machine", lambda: "another")
+        monkeypatch.setattr(this_process, "machine", lambda: "another")
         with (
             pytest.raises(PipelineError, match=r"^run abc is being trained by process \d+ on \S+ since "),
             identity.locked(storage, "abc"),
@@ -119,7 +119,7 @@ def test_a_run_in_a_bucket_has_one_driver(address: str, monkeypatch: pytest.Monk
             pass
         assert run_folder.names(storage) == []  # a lease is no run
     Lease(storage, "abc")._write()  # of a driver that died on a third machine
-    monkeypatch.setattr(storage_lock, "_machine", lambda: "a third")
+    monkeypatch.setattr(this_process, "machine", lambda: "a third")
     with pytest.raises(PipelineError, match="is being trained"), identity.locked(storage, "abc"):
         pass
     time.sleep(4.5)  # S3 tells whole seconds

@@ -15,7 +15,7 @@ import pytest
 from typer import BadParameter
 
 from pipeline.cli import options
-from pipeline.common import locks, paths
+from pipeline.common import locks, paths, this_process
 from pipeline.common.errors import PipelineError
 from pipeline.distributed.compute import Compute
 from pipeline.experiment import params
@@ -175,7 +175,7 @@ def leased(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From when it is called on, this process is on another machine."""
-    return lambda: monkeypatch.setattr(storage_lock, "_machine", lambda: "another")
+    return lambda: monkeypatch.setattr(this_process, "machine", lambda: "another")
 
 
 def test_a_file_system_without_locks_gets_a_lease(

@@ -30,7 +30,7 @@ def here(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         ("{vary: {data.source: [a]}}", "studies.mine: data.source does not differ between trials"),
         ("{vary: {model.latent: [ten]}}", 'studies.mine: model.latent is "ten", but must be a whole number'),
-        ("{vary: {model.latent: [0]}}", "studies.mine: model.latent is 0, but must be at least 1"),
+        ("{vary: {model.latent: [0]}}", "studies.mine: model.latent is 0, but must be from 1 to 65,536"),
         (
             "{vary: {model.latent: []}}",
             "studies.mine: model.latent is an empty list; give it a list of values",

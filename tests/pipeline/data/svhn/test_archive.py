@@ -122,7 +122,7 @@ def test_a_full_disk(full: Path, size: str) -> None:
         message = fails()
     finally:
         subprocess.run(["umount", "--lazy", "data"], check=True)
-    assert message == "data/svhn.h5: cannot be written: No space left on device; nothing was changed"
+    assert message == "data/svhn.h5: cannot be written: No space left on device; it is as it was"
 
 
 def test_an_archive_that_is_cut_after_its_boxes(full: Path) -> None:

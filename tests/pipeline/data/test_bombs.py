@@ -1,0 +1,75 @@
+"""Files of a few kilobytes that say that they hold gigabytes."""
+
+import zlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from pipeline.common.errors import PipelineError
+from pipeline.inference import array_files
+
+SHAPE = (64, 3, 32, 32)
+
+
+def encode(path: Path) -> None:
+    with array_files.opened(path, None, None) as found:
+        found.images.block(slice(0, 64))
+
+
+def chunked(path: Path, packed: bytes, **options: object) -> None:
+    """A file whose only chunk holds these bytes."""
+    with h5py.File(path, "w") as file:
+        images = file.create_dataset("images", SHAPE, np.uint8, chunks=SHAPE, **options)
+        images.id.write_direct_chunk((0, 0, 0, 0), packed)
+
+
+def bomb(path: Path) -> None:
+    packer = zlib.compressobj(9)
+    zeros = bytes(1 << 20)
+    chunked(path, b"".join(packer.compress(zeros) for _ in range(300)) + packer.flush(), compression="gzip")
+
+
+def many(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset(
+            "images", (4_000_000, 3, 32, 32), np.uint8, chunks=(1, 3, 32, 32), compression="gzip"
+        )
+
+
+def large_texts(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["images"], file["labels"] = np.zeros(SHAPE, np.uint8), np.zeros(64, np.uint8)
+        file.create_dataset("classes", (10_000,), f"S{1 << 20}", chunks=(1,), compression="gzip")
+
+
+def twice(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk(SHAPE)
+        plan.set_deflate(9)
+        plan.set_deflate(9)
+        h5py.h5d.create(file.id, b"images", h5py.h5t.NATIVE_UINT8, h5py.h5s.create_simple(SHAPE), plan)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (bomb, "a chunk of 305,"),
+        (many, "says that it holds 12,288,000,000 bytes, more than"),
+        (large_texts, "says that it holds 10,485,760,000 bytes, more than"),
+        (twice, "packed by an unknown filter, or twice by one; expected gzip, lzf, or none"),
+    ],
+)
+def test_what_is_unpacked_is_bounded_by_what_a_file_may_hold(tmp_path: Path, make: object, said: str) -> None:
+    make(tmp_path / "x.h5")  # type: ignore[operator]
+    with pytest.raises(PipelineError, match=said):
+        encode(tmp_path / "x.h5")
+
+
+def test_a_chunk_that_is_unpacked_to_more_than_it_says(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, 150_000, np.uint8).tobytes()
+    chunked(tmp_path / "x.h5", zlib.compress(noise + bytes(100_000)), compression="gzip")
+    with pytest.raises(PipelineError, match="a chunk is unpacked to more than its 196,608 bytes"):
+        encode(tmp_path / "x.h5")
