@@ -41,8 +41,8 @@ PANELS = {
     "Workspaces": (workspaces.init, workspaces.demo, workspaces.runs, workspaces.doctor),
 }
 GROUPS = {"preset": presets.presets, "cluster": cluster.cluster}
-# The extras that commands need; all others need the pipeline's.
 LIBRARIES = ("pyarrow", "safetensors_rust")  # whose errors of the system are kinds of their own
+# The extras that commands need; all others need the pipeline's.
 EXTRAS = dict.fromkeys(PANELS["Trained models"], extras.BASE) | {studies.tune: extras.SEARCH}
 
 

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import shutil
 from pathlib import Path
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
@@ -30,11 +31,17 @@ def put(new: Path, path: Path) -> None:
 def complete(path: Path) -> None:
     """Bring back a folder that was moved aside by a process that was killed before it put the new one there.
 
+    Where the new one is there, the old one goes: the next could not be moved aside otherwise.
+
     Raises:
-        OSError: it cannot be renamed.
+        OSError: it cannot be renamed or removed.
     """
     kept = _kept(path)
-    if kept.is_dir() and not os.path.lexists(path):
+    if not kept.is_dir():
+        return
+    if os.path.lexists(path):
+        shutil.rmtree(kept)
+    else:
         kept.rename(path)
 
 

@@ -28,7 +28,6 @@ from pipeline.data.checked_images import DAMAGED, REMEDY, Room, StoredImages, bl
 FORMAT, VERSION = "vaepipe images", 1
 SPLITS = ("train", "validation", "test", "extra")  # validation: of images whose owner has held some out
 BLOCK = 4096  # images in memory at a time, at most
-MOST_BLOCKS = 1 << 20  # of a split
 NO_HDF5 = "not a whole HDF5 file"
 DIFFERENT_RUNS = "they are not of one run of split; delete data/channels and run `dvc repro`"
 
@@ -136,8 +135,8 @@ def is_one(path: Path) -> bool:
 
 
 @contextmanager
-def read(path: Path, dimensions: int) -> Iterator[dict[str, Split]]:
-    """The splits of a file whose images have `dimensions` axes, N included.
+def read(path: Path, dimensions: int | None) -> Iterator[dict[str, Split]]:
+    """The splits of a file whose images have `dimensions` axes, N included; None: 3 or 4.
 
     Raises:
         PipelineError: the file is absent, damaged, or of another layout.
@@ -153,7 +152,7 @@ def read(path: Path, dimensions: int) -> Iterator[dict[str, Split]]:
         yield found
 
 
-def _splits(path: Path, file: h5py.File, dimensions: int) -> dict[str, Split]:
+def _splits(path: Path, file: h5py.File, dimensions: int | None) -> dict[str, Split]:
     kind = hdf5.text(file, "format")
     version = hdf5.whole(file, "version") if kind else 0
     if (kind, version) != (FORMAT, VERSION):
@@ -169,20 +168,22 @@ def _splits(path: Path, file: h5py.File, dimensions: int) -> dict[str, Split]:
     return {name: _split(path, name, hdf5.subgroup(path, file, name), dimensions) for name in names}
 
 
-def _split(path: Path, name: str, group: h5py.Group, dimensions: int) -> Split:
+def _split(path: Path, name: str, group: h5py.Group, dimensions: int | None) -> Split:
     where = f"{path}: split {name}"
     there = set(group)
     if not {"images", "checksums"} <= there or "checksum" not in group.attrs:
         raise PipelineError(f"{where}: expected images, checksums and, if any, labels; {REMEDY}")
     images = hdf5.member(path, group, "images")
-    if images.dtype != np.uint8 or images.ndim != dimensions or 0 in images.shape or images.chunks:
+    axes = (dimensions,) if dimensions else (3, 4)
+    wanted = " or ".join(map(str, axes))
+    if images.dtype != np.uint8 or images.ndim not in axes or 0 in images.shape or images.chunks:
         raise PipelineError(
-            f"{where}: images should be uint8 with {dimensions} axes; found {images.shape} {images.dtype}; "
+            f"{where}: images should be uint8 with {wanted} axes; found {images.shape} {images.dtype}; "
             f"{REMEDY}"
         )
     count = images.shape[0]
     blocks = -(-count // block_length(images.shape))
-    checksums = _array(path, group, "checksums", (np.uint32,), min(blocks, MOST_BLOCKS))
+    checksums = _array(path, group, "checksums", (np.uint32,), blocks)
     labels = _array(path, group, "labels", (np.uint8, np.uint16), count) if "labels" in there else None
     classes = hdf5.texts(path, group, "classes") if "classes" in there else ()
     if _checksum(group) != hdf5.whole(group, "checksum"):

@@ -16,12 +16,8 @@ from pipeline.common.errors import PipelineError
 from pipeline.common.progress import console
 from pipeline.distributed import ray_folder
 
-ENVIRONMENT = {
-    # No node of it is ever announced to be taken away.
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    # Gloo would take the address that the machine's name has.
-    "GLOO_SOCKET_IFNAME": "lo",
-}
+# No node of it is ever announced to be taken away.
+ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 # By which Ray keeps to the loopback interface on systems where it knows of no clusters.
 CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
@@ -81,6 +77,10 @@ def _choose_token() -> None:
 
 def _keep_to_loopback() -> None:
     """Let no process of this Ray listen on the network."""
+    # Gloo would take the address that the machine's name has.
+    for interface, addresses in psutil.net_if_addrs().items():
+        if any(each.address == "127.0.0.1" for each in addresses):  # `lo` on Linux, `lo0` on a Mac
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
     os.environ[CLUSTERS] = "0"
     ray_constants.ENABLE_RAY_CLUSTER = False  # read from there when Ray was imported
 

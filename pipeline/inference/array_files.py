@@ -90,11 +90,11 @@ def _npz(path: Path, split: str | None, white_level: int | None) -> ArrayFile:
 @contextmanager
 def _stored(path: Path, split: str | None, _: int | None) -> Iterator[ArrayFile]:
     """One of our own, such as data/svhn.h5, held to its checksums."""
-    with store.read(path, dimensions=4) as splits:
+    with store.read(path, dimensions=None) as splits:
         name = _chosen(path, list(splits), split)
         found = splits[name]
         names = None if found.labels is None else store.label_names(found.labels, found.classes)
-        yield ArrayFile(name, ImageArray(found.images, channels_first=True), names, False)
+        yield ArrayFile(name, ImageArray(found.images, channels_first=len(found.shape) == 4), names, False)
 
 
 @contextmanager

@@ -1,19 +1,19 @@
 """Runs commands one after another, each in a fork of a process that has loaded all that they need.
 
-    python tests/commands.py JOBS.json    # in the folder where they run; prints what came of them
+    python -m tests.helpers.commands JOBS.json    # in the folder where they run; prints what came of them
 
 A job has `arguments`; perhaps `closed`, a file or folder that nobody may read meanwhile, or `read_only`,
 which takes away the right to write in all folders below.
 """
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.helpers import forks
 
 
 @contextmanager
@@ -33,35 +33,13 @@ def folders() -> list[Path]:
     return [Path(), *(p for p in Path().rglob("*") if p.is_dir() and not p.is_symlink())]
 
 
-def run(arguments: list[str]) -> dict[str, Any]:
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        child = os.fork()
-        if not child:
-            os.dup2(out.fileno(), 1)
-            os.dup2(err.fileno(), 2)
-            sys.argv = ["vaepipe", *arguments]
-            status = 70
-            try:
-                cli.main()
-            except SystemExit as done:
-                status = int(done.code or 0)
-            except BaseException:
-                sys.excepthook(*sys.exc_info())
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        out.seek(0)
-        err.seek(0)
-        return {"status": status, "out": out.read(), "err": err.read()}
-
-
 def done(job: dict[str, Any]) -> dict[str, Any]:
     closed = [Path(job["closed"])] if "closed" in job else []
     before = tree()
     with modes(closed, 0o777), modes(folders() if job.get("read_only") else [], 0o222):
-        outcome = run(job["arguments"])
-    return outcome | {"wrote": sorted(tree() ^ before)}
+        ended = forks.run(cli.main, job["arguments"])
+    wrote = sorted(tree() ^ before)
+    return {"status": ended.status, "out": ended.out, "err": ended.err, "wrote": wrote}
 
 
 def tree() -> set[tuple[str, int]]:

@@ -5,12 +5,12 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.helpers import forks
 
 KILL = "kill"
 Fault = tuple[int, str, bool]  # which call fails, with what, and whether all after it do
@@ -36,7 +36,6 @@ class Run:
     calls: int
     failed: str  # the call that failed, and its path
     megabytes: int  # more than the process had that it was forked from
-    seconds: float
 
 
 class Calls:
@@ -65,35 +64,17 @@ def run(
     fault: Fault = NONE,
 ) -> Run:
     """Run a command in a fork of this process. `main` is the command line's entry point."""
-    started = time.monotonic()
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        sys.stdout.flush()
-        child = os.fork()
-        if not child:
-            os.setsid()
-            os.chdir(folder)
-            os.dup2(out.fileno(), 1)
-            os.dup2(err.fileno(), 2)
-            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
-            sys.argv = ["vaepipe", *line.split()]
-            calls.arm(folder, *fault)
-            status = 70
-            try:
-                main()
-            except SystemExit as done:
-                status = int(done.code or 0)
-            except BaseException:
-                sys.excepthook(*sys.exc_info())
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-        _, waited, usage = os.wait4(child, 0)
-        count, last = calls.seen()
-        err.seek(0)
-        own = Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]
-        more = max(0, usage.ru_maxrss - int(own)) // 1024
-        status = os.waitstatus_to_exitcode(waited)
-        return Run(status, err.read(), count, last, more, time.monotonic() - started)
+
+    def before() -> None:
+        os.setsid()
+        os.chdir(folder)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        calls.arm(folder, *fault)
+
+    ended = forks.run(main, line.split(), before)
+    own = Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]
+    more = max(0, ended.usage.ru_maxrss - int(own)) // 1024
+    return Run(ended.status, ended.err, *calls.seen(), more)
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:

@@ -80,8 +80,16 @@ def run(jobs: list[dict[str, Any]], place: Path, umask: int = 0o022) -> list[dic
         pytest.skip("root may read and write all, and there is no setpriv to give that up")
     written = place.parent / "jobs.json"
     written.write_text(json.dumps(jobs))
-    command = [*UNPRIVILEGED, sys.executable, str(ROOT / "tests/helpers/commands.py"), str(written)]
-    ran = subprocess.run(command, cwd=place, capture_output=True, text=True, umask=umask, check=True)
+    command = [*UNPRIVILEGED, sys.executable, "-m", "tests.helpers.commands", str(written)]
+    ran = subprocess.run(
+        command,
+        cwd=place,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        umask=umask,
+        check=True,
+    )
     return json.loads(ran.stdout)
 
 

@@ -74,6 +74,19 @@ def test_a_move_that_was_cut_off_is_completed(tmp_path: Path) -> None:
     assert names(path) == ["old"]
 
 
+def test_what_was_moved_aside_is_no_obstacle_once_the_new_one_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process was killed after both steps, before it removed the old one."""
+    monkeypatch.setattr(exchange, "_exchange", unable)
+    path = lay(tmp_path / "models", "new")
+    lay(tmp_path / ".models.replaced.part", "old")
+    with files.atomic_directory(path) as part:
+        (part / "newer").touch()
+    assert names(path) == ["newer"]
+    assert names(tmp_path) == ["models"]
+
+
 def test_a_link_to_a_folder_stays_one(tmp_path: Path) -> None:
     place = lay(tmp_path / "elsewhere", "old")
     link = tmp_path / "models"

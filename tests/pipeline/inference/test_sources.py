@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from pipeline.data import store
 from tests.helpers.drawings import draw, noise
 from tests.helpers.inference import Z, refused, run
 
@@ -118,3 +119,10 @@ def test_a_dark_picture_is_said_to_be_one(place: Path) -> None:
 def test_hdf5_that_is_none_of_images(place: Path, arrays: dict[str, np.ndarray], said: str) -> None:
     hdf5("x.h5", **arrays)
     assert refused("encode", "x.h5", *Z).startswith(said)
+
+
+def test_a_channel_s_file_is_of_grey_pictures(place: Path) -> None:
+    with store.create(Path("red.h5")) as file:
+        file.create("test", (6, 32, 32), None)[:] = IMAGES[..., 0]
+    status, said = run("encode", "red.h5", *Z)
+    assert (status, "6 pictures" in said) == (0, True), said
