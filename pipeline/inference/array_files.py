@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.common import files
 from pipeline.common.errors import PipelineError, printable
 from pipeline.data import hdf5, store
+from pipeline.data.checked_images import DAMAGED
 from pipeline.data.own import arrays, npz
 from pipeline.data.own import labels as label_arrays
 from pipeline.data.own.arrays import ImageArray, WrongArray
@@ -20,7 +21,6 @@ from pipeline.data.own.split_names import split_of
 MOST_PICTURES = 5_000_000
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK"  # how such files begin
 EXPECTED = "images, and labels if there are any, or a group of these for each split"
-DAMAGED = "not whole"
 OTHER_LAYOUT = f"expected {EXPECTED}; found another layout"
 
 
@@ -59,8 +59,8 @@ def opened(path: Path, split: str | None, white_level: int | None) -> Iterator[A
     """
     begins = _beginning(path)
     if begins == HDF5:
-        reader = _stored if white_level is None and store.is_one(path) else _foreign
-        with reader(path, split, white_level) as found:
+        ours = white_level is None and store.is_one(path)
+        with _stored(path, split) if ours else _foreign(path, split, white_level) as found:
             yield found
     elif begins[:2] == ZIP:
         yield _npz(path, split, white_level)
@@ -88,7 +88,7 @@ def _npz(path: Path, split: str | None, white_level: int | None) -> ArrayFile:
 
 
 @contextmanager
-def _stored(path: Path, split: str | None, _: int | None) -> Iterator[ArrayFile]:
+def _stored(path: Path, split: str | None) -> Iterator[ArrayFile]:
     """One of our own, such as data/svhn.h5, held to its checksums."""
     with store.read(path, dimensions=None) as splits:
         name = _chosen(path, list(splits), split)
