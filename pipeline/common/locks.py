@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.common import files, this_process
-from pipeline.common.errors import PipelineError, printable
+from pipeline.common.errors import PipelineError, printable, reason
 
 # What file systems without locks say.
 LONGEST = 200  # characters of a holder that are told
@@ -48,7 +48,7 @@ def locked(path: Path, taken: Callable[[str], None]) -> Iterator[None]:
         if error.errno in MISSING:
             said = f"{path.parent}: its file system has no locks ({error.strerror}); name another folder"
             raise NoLocks(said) from error
-        said = f"{path.parent}: cannot be written: {error.strerror or error}"
+        said = f"{path.parent}: cannot be written: {reason(error)}"
         raise PipelineError(f"{said}; mend it and run the command again") from error
     try:
         # Only for people: where it cannot be written, the lock holds all the same.

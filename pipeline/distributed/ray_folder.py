@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, reason
 
 # Of a path to a socket; Ray's end in what follows, below the folder that it is given.
 LONGEST = 107  # bytes
@@ -67,5 +67,5 @@ def _trouble(path: Path) -> str:
         with tempfile.TemporaryDirectory(dir=path) as scratch, socket.socket(socket.AF_UNIX) as one:
             one.bind(f"{scratch}/socket")
     except OSError as error:
-        return f"cannot be used ({error.strerror or error})"
+        return f"cannot be used ({reason(error)})"
     return ""

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from pyarrow import fs
 
 from pipeline.common import files, locks, this_process
-from pipeline.common.errors import PipelineError, one_line
+from pipeline.common.errors import PipelineError, one_line, reason
 from pipeline.runs import run_folder
 
 RENEWED = 20.0  # seconds between two renewals of a lease
@@ -162,5 +162,5 @@ def _make(storage: str, root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror or str(error)
-        raise PipelineError(f"--storage {storage}: cannot be used: {reason}") from None
+        why = "Not a directory" if isinstance(error, FileExistsError) else reason(error)
+        raise PipelineError(f"--storage {storage}: cannot be used: {why}") from None

@@ -3,11 +3,12 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.common import files, paths
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, reason
 from pipeline.trials.setting import Setting
 
 # `started` alone: it was interrupted, and goes on. A finished trial's result is with those of all trials.
@@ -74,12 +75,19 @@ class Journal:
         self.tried[name(tried.setting)] = tried
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(_entry(tried)) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            with self.path.open("ab") as file:
+                before = file.tell()
+                try:
+                    file.write(json.dumps(_entry(tried)).encode() + b"\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:
+                    # A line that another one is added to would be damaged in the middle of the file.
+                    with suppress(OSError):
+                        file.truncate(before)
+                    raise
         except OSError as error:
-            raise PipelineError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+            raise PipelineError(f"{self.path}: cannot be written: {reason(error)}") from error
 
 
 def _entry(tried: SearchTrial) -> Mapping[str, Any]:

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 from PIL import Image
 
 from pipeline.common import files, paths
 from pipeline.common.errors import PipelineError, one_line, printable
-from pipeline.common.image_limits import LEAST_SIDE, MOST_SIDE
+from pipeline.common.image_limits import LEAST_SIDE, MOST_SIDE, unpacked_trouble
 from pipeline.common.progress import bar
 from pipeline.data import store
 from pipeline.data.own import arrays, holdout, pixels
@@ -137,24 +138,32 @@ def _naming(source: Path, arrays_: str) -> Iterator[None]:
 def _load(source: Path) -> tuple[dict[str, dict[str, str]], dict[str, np.ndarray], list[str]]:
     """Names of the images' and of the labels' arrays by split, the arrays, and names of others."""
     try:
-        loaded = np.load(source, allow_pickle=False)
+        loaded = np.load(source, mmap_mode="r", allow_pickle=False)  # of which a single array is not read
         if isinstance(loaded, np.ndarray):
             raise ValueError("one array, as numpy.save writes it")
         with loaded as file:
             keys = _keys(source, list(file))
             used = [key for of_kind in keys.values() for key in of_kind.values()]
+            _check_size(source, file.zip, used)
             return keys, {key: np.atleast_1d(file[key]) for key in used}, [n for n in file if n not in used]
     except PipelineError:
         raise
     except OSError as error:
-        raise PipelineError(f"{printable(source)}: cannot be read: {error.strerror or error}") from None
+        raise files.unreadable(source, error) from None
     # Damaged, pickled or encrypted files lead to BadZipFile, zlib.error, ValueError, RuntimeError...
     except Exception as error:
-        reason = one_line(error)
         raise PipelineError(
-            f"{printable(source)}: not a whole .npz file of plain arrays ({printable(reason)}); "
+            f"{printable(source)}: not a whole .npz file of plain arrays ({one_line(error)}); "
             "write it again with numpy.savez"
         ) from None
+
+
+def _check_size(source: Path, file: ZipFile, used: Sequence[str]) -> None:
+    """Raise unless the memory holds these arrays, and the file can."""
+    entries = [entry for entry in file.infolist() if entry.filename.removesuffix(".npy") in used]
+    trouble = unpacked_trouble(sum(entry.file_size for entry in entries), source.stat().st_size)
+    if trouble:
+        raise PipelineError(f"{printable(source)}: {trouble}")
 
 
 def _keys(source: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.common.errors import PipelineError, printable
+from pipeline.common.errors import PipelineError, printable, reason
 
 BOXES = "digitStruct.mat"
 BLOCK = 1 << 20  # bytes
@@ -63,7 +63,7 @@ def members(
     except (EOFError, tarfile.TarError, zlib.error, BadGzipFile, ValueError, RecursionError) as error:
         raise PipelineError(f"{path}: not a whole archive ({error}); {REMEDY}") from None
     except OSError as error:
-        raise PipelineError(f"{path}: cannot be read: {error.strerror or error}; {REMEDY}") from None
+        raise PipelineError(f"{path}: cannot be read: {reason(error)}; {REMEDY}") from None
 
 
 def bytes_of(source: Path) -> int:
@@ -92,7 +92,7 @@ def pack(source: Path, split: str, target: Path, advance: Advance) -> None:
                         advance(len(block))
     except OSError as error:
         raise PipelineError(
-            f"{printable(error.filename or source)}: cannot be copied: {error.strerror or error}"
+            f"{printable(error.filename or source)}: cannot be copied: {reason(error)}"
         ) from error
 
 

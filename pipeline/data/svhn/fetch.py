@@ -19,7 +19,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from pipeline.common import files, locks
-from pipeline.common.errors import Interrupted, PipelineError, one_line
+from pipeline.common.errors import Interrupted, PipelineError, one_line, reason
 from pipeline.common.progress import console
 from pipeline.data.svhn import official_files
 from pipeline.data.svhn.official_files import Advance, OfficialFile
@@ -101,7 +101,7 @@ def fetch(url: str, path: Path, known: OfficialFile, advance: Advance) -> None:
         kept = f"{part} keeps {_length(part):,} of {known.size:,} bytes"
         raise Interrupted(f"interrupted: {kept}; the same command goes on from there") from None
     except OSError as error:
-        said = f"{part}: cannot be written: {error.strerror or error}; what has arrived is kept"
+        said = f"{part}: cannot be written: {reason(error)}; what has arrived is kept"
         raise PipelineError(f"{said}; mend it and run the command again") from error
 
 

@@ -6,8 +6,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 
+from pipeline.common import machine_limits
 from pipeline.common.errors import PipelineError
+from pipeline.data.own import npz
 from pipeline.inference import array_files
 
 SHAPE = (64, 3, 32, 32)
@@ -66,6 +69,36 @@ def test_what_is_unpacked_is_bounded_by_what_a_file_may_hold(tmp_path: Path, mak
     make(tmp_path / "x.h5")  # type: ignore[operator]
     with pytest.raises(PipelineError, match=said):
         encode(tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.mat"])
+def test_arrays_that_are_unpacked_whole_are_bounded_too(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    zeros = np.zeros((64 * 1024, 32, 32, 3), np.uint8)
+    if name == "x.npz":
+        np.savez_compressed(path, images=zeros)
+    else:
+        scipy.io.savemat(
+            path, {"X": zeros.reshape(32, 32, 3, -1), "y": np.ones(64 * 1024, np.uint8)}, do_compression=True
+        )
+    with pytest.raises(PipelineError, match=r"says that it holds 201,\d+,\d+ bytes, more than images can be"):
+        encode(path)
+
+
+def test_arrays_that_are_larger_than_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "x.npz", images=np.zeros((64, 32, 32, 3), np.uint8))
+    monkeypatch.setattr(machine_limits, "memory", lambda: machine_limits.Memory(10**9, 100_000, limited=True))
+    with pytest.raises(PipelineError, match="takes 196,736 bytes of memory, and 100,000 are free"):
+        encode(tmp_path / "x.npz")
+
+
+def test_an_array_that_says_more_than_its_file_holds(tmp_path: Path) -> None:
+    with (tmp_path / "x.npz").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (10**15,)}
+        )
+    with pytest.raises(PipelineError, match=r"mmap length is greater than file size"):
+        npz.read(tmp_path / "x.npz", None)
 
 
 def test_a_chunk_that_is_unpacked_to_more_than_it_says(tmp_path: Path) -> None:

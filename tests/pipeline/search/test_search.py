@@ -1,5 +1,7 @@
 """A search without Ray: its journal, Optuna's points, what is known, and who writes it down."""
 
+import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,6 +52,25 @@ def test_a_line_that_a_kill_cut_off_is_left_out(workspace: Path) -> None:
         journal.path.write_text(whole[:cut])
         assert list(Journal("key").tried) == [name({"model.latent": 2})]
     Journal("key").write(SearchTrial({"model.latent": 4}))
+    assert [t.setting["model.latent"] for t in Journal("key").tried.values()] == [2, 4]
+
+
+def test_a_line_that_could_not_be_written_whole_harms_no_other(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal("key")
+    journal.write(SearchTrial({"model.latent": 2}))
+    before = journal.path.read_bytes()
+
+    def fails(file: int) -> None:
+        os.ftruncate(file, os.fstat(file).st_size - 5)  # of a disk that is full
+        raise OSError(errno.ENOSPC, "")
+
+    with monkeypatch.context() as patched, pytest.raises(PipelineError, match="No space left on device"):
+        patched.setattr(os, "fsync", fails)
+        journal.write(SearchTrial({"model.latent": 3}))
+    assert journal.path.read_bytes() == before
+    journal.write(SearchTrial({"model.latent": 4}))
     assert [t.setting["model.latent"] for t in Journal("key").tried.values()] == [2, 4]
 
 
