@@ -56,8 +56,8 @@ def members(
                 total += len(block)
                 if total > MOST_BYTES:
                     raise _Refused(f"holds more than {MOST_BYTES:,} bytes")
-    except _Refused as reason:
-        raise PipelineError(f"{path}: {reason}, which SVHN's archives never do; {REMEDY}") from None
+    except _Refused as refused:
+        raise PipelineError(f"{path}: {refused}, which SVHN's archives never do; {REMEDY}") from None
     except FileNotFoundError:
         raise PipelineError(f"{path}: not found; run `dvc repro download` to get it") from None
     except (EOFError, tarfile.TarError, zlib.error, BadGzipFile, ValueError, RecursionError) as error:

@@ -66,9 +66,10 @@ def test_a_line_that_could_not_be_written_whole_harms_no_other(
         os.ftruncate(file, os.fstat(file).st_size - 5)  # of a disk that is full
         raise OSError(errno.ENOSPC, "")
 
-    with monkeypatch.context() as patched, pytest.raises(PipelineError, match="No space left on device"):
+    with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", fails)
-        journal.write(SearchTrial({"model.latent": 3}))
+        with pytest.raises(PipelineError, match="No space left on device"):
+            journal.write(SearchTrial({"model.latent": 3}))
     assert journal.path.read_bytes() == before
     journal.write(SearchTrial({"model.latent": 4}))
     assert [t.setting["model.latent"] for t in Journal("key").tried.values()] == [2, 4]
