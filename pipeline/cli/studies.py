@@ -147,7 +147,7 @@ def tune(
     from pipeline.trials import spec
 
     if apply:
-        guard.check_idle()
+        _check_applicable()
     with guard.command("tune", guard.trials(f"searches.{name}")):
         studies_file, defaults = spec.read(), spec.read_defaults()
         search = studies_file.search(name)
@@ -162,5 +162,13 @@ def tune(
         best = runner.run(search, defaults, compute, studies_file.names())
     if apply:
         # The search itself is found again at once, should something run now.
-        guard.check_idle()
+        _check_applicable()
         runner.apply(best)
+
+
+def _check_applicable() -> None:
+    from pipeline.common import paths
+    from pipeline.experiment import guard, yaml_file
+
+    guard.check_idle()
+    yaml_file.check_writable(paths.PARAMS)

@@ -52,7 +52,13 @@ def command(name: str, reads: Reads) -> Iterator[None]:
                 "run; run `dvc repro` again"
             )
         yield
-        now = _values(reads)
+        try:
+            now = _values(reads)
+        except PipelineError as error:
+            raise PipelineError(
+                f"{error}; it was edited while `vaepipe {name}` ran, whose results are of what was there "
+                "before; mend it and run the command again"
+            ) from None
         changed = [f"{key} was {values.get(key)} and is {now.get(key)}" for key in _differing(values, now)]
         changed += [f"{path} was replaced" for path in _differing(data, _data(reads))]
         changed += [f"{path} was edited" for path in _differing(code, stage_modules.checksums(list(code)))]

@@ -1,5 +1,6 @@
 """YAML files that people write: read with errors of one line, changed in place and only as it was meant."""
 
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from pipeline.common.errors import PipelineError
 from pipeline.experiment import yaml_edit
 from pipeline.experiment.yaml_edit import UneditableError
 
+ANY_WRITES = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH  # which root may do where nobody may
+
 
 def load(path: Path) -> Any:
     """The YAML as it stands, by the parser that DVC reads it with.
@@ -23,14 +26,29 @@ def load(path: Path) -> Any:
     return yaml_text.parse(_content(path), path)
 
 
+def check_writable(path: Path) -> None:
+    """Raise where a file was made read-only; its mode would not hinder that another one takes its place.
+
+    Raises:
+        PipelineError: it is read-only, or cannot be read.
+    """
+    try:
+        allowed = os.access(path, os.W_OK) and path.stat().st_mode & ANY_WRITES
+    except OSError as error:
+        raise files.unreadable(path, error) from None
+    if not allowed:
+        raise PipelineError(f"{path}: read-only; it is as it was: `chmod u+w {path}` allows to change it")
+
+
 def change(path: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:
     """Set values by section and key; the file's mode stays, and so does a link to it.
 
     Raises:
-        PipelineError: the file cannot be read or written, or its layout lets nothing be changed safely; it
+        PipelineError: the file cannot be read, is read-only, or its layout lets nothing be changed safely; it
             stays as it was, to the byte.
     """
     content = _content(path)
+    check_writable(path)
     before = yaml_text.parse(content, path)
     meant = {name: {**values, **changes.get(name, {})} for name, values in before.items()}
     try:

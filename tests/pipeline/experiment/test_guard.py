@@ -67,6 +67,21 @@ def test_parameters_that_are_none_any_more_fail_it_too(here: Path, broken: str) 
         paths.PARAMS.write_text(broken)
 
 
+def test_parameters_that_are_half_edited_when_a_command_ends(here: Path) -> None:
+    said = (
+        r"^params.yaml: line \d+: not valid YAML: .*; it was edited while `vaepipe tune` ran, whose results"
+    )
+    with pytest.raises(PipelineError, match=said), guard.command("tune", READS):
+        paths.PARAMS.write_text("model: [")
+
+
+def test_a_search_does_not_begin_for_parameters_that_may_not_be_written(here: Path, vaepipe: Vaepipe) -> None:
+    paths.PARAMS.chmod(0o444)
+    done = vaepipe("tune", "--apply")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: params.yaml: read-only; it is as it was")
+
+
 @pytest.mark.parametrize("name", ["red.h5", "new.h5"])
 def test_data_that_were_replaced_fail_it(here: Path, name: str) -> None:
     said = rf"^data/channels/{name} was replaced, while"

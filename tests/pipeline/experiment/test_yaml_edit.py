@@ -156,6 +156,27 @@ def test_a_link_stays_and_so_does_the_mode(workspace: Path) -> None:
     assert [p.name for p in (workspace / "real").iterdir()] == ["p.yaml"]
 
 
+def test_a_file_that_is_read_only_is_not_replaced(workspace: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", workspace)
+    before = paths.PARAMS.read_bytes()
+    paths.PARAMS.chmod(0o444)
+    with pytest.raises(
+        PipelineError, match=r"^params.yaml: read-only; it is as it was: `chmod u\+w params.yaml`"
+    ):
+        presets.apply("joint")
+    assert (paths.PARAMS.read_bytes(), stat.S_IMODE(paths.PARAMS.stat().st_mode)) == (before, 0o444)
+
+
+def test_ends_of_lines_and_long_lines_stay(workspace: Path) -> None:
+    text = f"# {'long ' * 40}\n{(ROOT / 'params.yaml').read_text()}"
+    paths.PARAMS.write_bytes(text.replace("\n", "\r\n").encode())
+    before = paths.PARAMS.read_bytes().splitlines(keepends=True)
+    changes = presets.apply("joint")
+    after = paths.PARAMS.read_bytes().splitlines(keepends=True)
+    assert all(line.endswith(b"\r\n") for line in after)
+    assert sum(old != new for old, new in zip(before, after, strict=True)) == len(changes)
+
+
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_presets_after_dvc_has_written_the_file_anew(workspace: Path, name: str) -> None:
     shutil.copy(ROOT / "params.yaml", workspace)
