@@ -1,10 +1,12 @@
 """Findings in the workspace: its files, a user's files where stages write, and who is at work in it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.common.errors import PipelineError
 from pipeline.data import sources
+from pipeline.doctor import dvc_files, machine
 from pipeline.doctor.checks import Finding
 from pipeline.experiment import guard, params, places, repair, stage_modules
 from pipeline.experiment.repair import Fault
@@ -12,7 +14,13 @@ from pipeline.experiment.repair import Fault
 
 def examine(source: str | None) -> list[Finding]:
     """Findings about the working directory, which is a workspace; `source` None where it is not known."""
-    return [_whole(list(repair.faults(Path()))), *_code(), _free(source), _idle()]
+    return [
+        _whole(list(repair.faults(Path()))),
+        *_code(),
+        dvc_files.examine(machine.dvc_folder()),
+        _free(source),
+        _idle(),
+    ]
 
 
 def _whole(faults: Sequence[Fault]) -> Finding:
@@ -55,8 +63,9 @@ def _free(source: str | None) -> Finding:
 
 def _downloaded() -> bool:
     """Whether DVC knows what is in data/raw, so that nothing is downloaded as long as nothing changes."""
-    lock = Path("dvc.lock")
-    found = params.load(lock) if lock.is_file() else None
+    found = None
+    with suppress(PipelineError):  # which is a finding of its own
+        found = params.load(dvc_files.LOCK) if dvc_files.LOCK.is_file() else None
     return isinstance(found, dict) and "download" in (found.get("stages") or {})
 
 

@@ -61,6 +61,14 @@ def neither_git_nor_no_scm(folder: Path) -> None:
     (folder / ".dvc/config.local").unlink()
 
 
+def written(name: str, text: str) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+
+    return write
+
+
 PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a source where stages write": (own_in_raw, "outs"),
     "a file of the user's in models": (notes_in_models, "outs"),
@@ -70,6 +78,10 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "larger batches than images": (changed("train", batch_size=4), "params.yaml"),
     "stages of another version": (without_stages_of_this_version, "files"),
     "no git, and DVC is not told": (neither_git_nor_no_scm, "files"),
+    "dvc.lock, cut off": (written("dvc.lock", "schema: '2.0'\nstages:\n  download:\n    cmd"), "DVC's files"),
+    "dvc.lock, of nothing": (written("dvc.lock", ""), "DVC's files"),
+    "dvc.lock, half merged": (written("dvc.lock", "<<<<<<< HEAD\nschema: '2.0'\n=======\n"), "DVC's files"),
+    "DVC's list of its processes": (written(".dvc/tmp/rwlock", '{"write": {"/a'), "DVC's files"),
 }
 
 
@@ -97,6 +109,26 @@ def test_where_the_doctor_finds_a_problem_dvc_repro_fails(here: Path, name: str)
     done = dvc("repro", "--force", cwd=here)
     assert done.returncode != 0, done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_settings_of_dvc_that_are_damaged(here: Path) -> None:
+    written(".dvc/config", "[core\nanaly")(here)
+    assert [finding.what for finding in problems()] == ["DVC's files"]
+    assert dvc("repro", cwd=here).returncode != 0  # with a traceback of its own
+
+
+def test_the_cure_for_damaged_files_of_dvc(here: Path) -> None:
+    assert dvc("repro", "prepare", cwd=here).returncode == 0
+    whole = (here / "dvc.lock").read_text()
+    written("dvc.lock", whole[:-9])(here)
+    written(".dvc/tmp/rwlock", "")(here)
+    [found] = problems()
+    assert "delete it: dvc repro runs the stages again then; delete .dvc/tmp/rwlock" in found.advice
+    (here / "dvc.lock").unlink()
+    (here / ".dvc/tmp/rwlock").unlink()
+    assert not problems()
+    assert dvc("repro", "prepare", cwd=here).returncode == 0
+    assert (here / "dvc.lock").read_text() == whole
 
 
 def test_a_command_at_work_is_a_problem_while_it_lasts(here: Path) -> None:
