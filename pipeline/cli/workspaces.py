@@ -52,6 +52,7 @@ def runs(
 ) -> None:
     """List the training runs on disk: how far each came, its size, and its parameters."""
     from pipeline.common import paths, progress
+    from pipeline.common.errors import PipelineError
     from pipeline.experiment import params
     from pipeline.runs import listing
 
@@ -66,9 +67,15 @@ def runs(
         if not yes:
             names = ", ".join(run.name for run in removable)
             typer.confirm(f"Delete {names}, with the checkpoints to go on from?", abort=True)
+        kept = []
         for run in removable:
-            listing.remove(place, run)
-            typer.echo(f"deleted {run.name}")
+            try:
+                listing.remove(place, run)
+                typer.echo(f"deleted {run.name}")
+            except PipelineError as error:
+                kept.append(str(error))
+        if kept:
+            raise PipelineError("; ".join(kept))
 
 
 def doctor() -> None:

@@ -7,7 +7,6 @@ import pytest
 from rich.console import Console
 
 from pipeline.common import files, paths
-from pipeline.common.errors import PipelineError
 from pipeline.experiment import params
 from pipeline.experiment import workspace as workspaces
 from pipeline.runs import identity, listing
@@ -85,12 +84,17 @@ def test_pruning_asks_and_keeps_what_the_models_came_from(
     assert vaepipe("runs", "--storage", str(Path(two_runs) / "none")).stdout.startswith("no runs in ")
 
 
-def test_a_run_that_is_being_trained_is_not_removed(two_runs: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(two_runs).parents[1])
-    held = identity.locked(two_runs, "cut-off")
-    with held, pytest.raises(PipelineError, match="run cut-off is being trained by process"):
-        listing.remove(two_runs, listing.list_runs(two_runs)[0])
-    assert len(listing.list_runs(two_runs)) == 2
+def test_a_run_that_is_being_trained_is_not_removed_from_any_workspace(
+    two_runs: str, vaepipe: Vaepipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspaces.create(tmp_path / "other")
+    monkeypatch.chdir(tmp_path / "other")
+    with identity.locked(two_runs, "cut-off"):
+        done = vaepipe("runs", "--storage", two_runs, "--prune", "--yes")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: run cut-off is being trained by process ")
+    assert "deleted finished" in done.stdout
+    assert [run.name for run in listing.list_runs(two_runs)] == ["cut-off"]
 
 
 def test_other_folders_of_a_storage_are_no_runs(
