@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options
+from pipeline.common.errors import printable
 
 cluster = typer.Typer(
     no_args_is_help=True, help="A cluster: check its file, start it, see its nodes, take it down."
@@ -26,12 +27,12 @@ def check(file: File) -> None:
     found = description.read(file)
     problems = rules.problems(found)
     for problem in problems:
-        typer.echo(f"{file}: {problem}", err=True)
+        typer.echo(printable(f"{file}: {problem}"), err=True)
     if problems:
         raise typer.Exit(1)
     typer.echo(f"{file}: good")
     for line in found.left_open:
-        typer.echo(f"  to fill in: {line}")
+        typer.echo(f"  to fill in: {printable(line)}")
 
 
 @cluster.command("up")

@@ -91,6 +91,7 @@ def studies(
 ) -> None:
     """List the studies and searches of studies.yaml: what they ask, how many trials, and whether they ran."""
     from pipeline.common import paths
+    from pipeline.common.errors import printable
     from pipeline.report import studies_page
     from pipeline.trials import spec
 
@@ -98,7 +99,9 @@ def studies(
     width = max(map(len, studies_file.names()))
     for name, declared in studies_file.studies.items():
         ran = "ran" if (paths.study(name) / studies_page.SUMMARY).exists() else ""
-        typer.echo(f"{name:<{width}}  {len(declared.settings):>3} trials  {ran:<4} {declared.question}")
+        typer.echo(
+            f"{name:<{width}}  {len(declared.settings):>3} trials  {ran:<4} {printable(declared.question)}"
+        )
     for name, search in studies_file.searches.items():
         ran = "ran" if (paths.study(name) / studies_page.SUMMARY).exists() else ""
         typer.echo(

@@ -52,7 +52,7 @@ def runs(
 ) -> None:
     """List the training runs on disk: how far each came, its size, and its parameters."""
     from pipeline.common import paths, progress
-    from pipeline.common.errors import PipelineError
+    from pipeline.common.errors import PipelineError, printable
     from pipeline.experiment import params
     from pipeline.runs import listing
 
@@ -60,7 +60,7 @@ def runs(
     found = listing.list_runs(place)
     if not found:
         way = "" if storage else paths.workspace_hint("")
-        typer.echo(f"no runs in {storage or paths.runs()}{'; ' if way else ''}{way}")
+        typer.echo(f"no runs in {printable(storage or paths.runs())}{'; ' if way else ''}{way}")
         return
     progress.output().print(listing.table(found, params.read()))
     if prune and (removable := listing.removable(found)):

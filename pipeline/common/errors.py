@@ -7,6 +7,12 @@ from itertools import islice
 
 MOST = 500  # characters of another's message: some hold the whole of what was wrong
 
+# Of a URL: a user and a password, which may be written with slashes, or a token alone; and what a query says.
+_BEFORE_HOST = re.compile(r"(?<=://)(?:[^\s/@:?#]*:(?!\d+/)[^\s@]*|[^\s/@:?#]+)(?=@)")
+_IN_QUERY = re.compile(
+    r"([?&][\w.-]*(?:key|token|secret|sig|signature|password|credential)=)[^&\s'\";,]+", re.I
+)
+
 
 class PipelineError(Exception):
     """Something the user can mend. The message is one line: what, where, expected, found, what to do.
@@ -37,8 +43,12 @@ def reason(error: OSError) -> str:
 
 
 def printable(name: object) -> str:
-    """A name from a disk, safe to print and to store: one line, no control characters, valid UTF-8."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))
+    """A text from elsewhere, safe to print and to store: one line, valid UTF-8, no control characters.
+
+    Passwords and the like in a URL are left out: `https://***@host/file?token=***`.
+    """
+    text = _IN_QUERY.sub(r"\1***", _BEFORE_HOST.sub("***", str(name)))
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def listed(names: Iterable[object], most: int = 5) -> str:

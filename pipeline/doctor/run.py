@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.common import machine_limits, paths
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, printable
 from pipeline.common.progress import console
 from pipeline.distributed import ray_folder
 from pipeline.doctor import checks, contents, machine, needs, source
@@ -76,13 +76,14 @@ def show(findings: Sequence[Finding], console: Console) -> None:
     if not console.is_terminal:
         for finding in findings:
             advice = f" -> {finding.advice}" if finding.advice else ""
-            print(f"{finding.status:<8} {finding.what:<14} {finding.found}{advice}", file=console.file)
+            line = f"{finding.status:<8} {finding.what:<14} {finding.found}{advice}"
+            print(printable(line), file=console.file)
         print(last, file=console.file)
         return
     table = Table.grid(padding=(0, 2))
     for finding in findings:
         colour = COLOURS[finding.status]
-        cell = Text(finding.found)
+        cell = Text(printable(finding.found))
         if finding.advice:
             cell.append(f"\n{finding.advice}", style=colour)
         table.add_row(Text(finding.status, style=colour), finding.what, cell)

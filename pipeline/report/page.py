@@ -4,10 +4,12 @@ import csv
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.common import files, paths
+from pipeline.common.errors import printable
 from pipeline.data.store import Provenance
 from pipeline.data.svhn.official_files import is_official
 from pipeline.experiment.params import Params
@@ -64,7 +66,7 @@ def write(path: Path, content: Content) -> None:
     noun = sentences.noun(content.conditional.classes if content.conditional else [])
     page = render(
         "page.html",
-        params=asdict(content.params),
+        params=_shown(content.params),
         noun=noun,
         **_findings(content, noun),
         **_reconstructions(content),
@@ -72,6 +74,13 @@ def write(path: Path, content: Content) -> None:
         **_training_and_data(content),
     )
     files.write_text(path, page)
+
+
+def _shown(params: Params) -> dict[str, dict[str, Any]]:
+    """Parameters as the page shows them: without what is nobody else's concern in a source's URL."""
+    sections = asdict(params)
+    sections["data"]["source"] = printable(params.data.source)
+    return sections
 
 
 def _findings(content: Content, noun: str) -> dict[str, object]:

@@ -19,7 +19,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from pipeline.common import files, locks
-from pipeline.common.errors import Interrupted, PipelineError, one_line, reason
+from pipeline.common.errors import Interrupted, PipelineError, one_line, printable, reason
 from pipeline.common.progress import console
 from pipeline.data.svhn import official_files
 from pipeline.data.svhn.official_files import Advance, OfficialFile
@@ -230,4 +230,4 @@ def _length(part: Path) -> int:
 
 
 def _say(line: str) -> None:
-    console.print(line, soft_wrap=True, markup=False)
+    console.print(printable(line), soft_wrap=True, markup=False)

@@ -51,6 +51,14 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path, html: str, content: pag
     assert written(tmp_path, content) == html
 
 
+def test_a_password_in_the_source_s_url_is_not_shown(tmp_path: Path, content: page.Content) -> None:
+    source = "https://me:pa55word@example.org/svhn?token=pa55word"
+    params = replace(content.params, data=replace(content.params.data, source=source))
+    html = written(tmp_path, replace(content, params=params))
+    assert "pa55word" not in html
+    assert html.count("https://***@example.org/svhn?token=***") == 3
+
+
 def test_what_comes_from_files_is_escaped(tmp_path: Path, content: page.Content) -> None:
     source = "<script>alert(1)</script>"
     hostile = replace(content.params, data=replace(content.params.data, source=source))

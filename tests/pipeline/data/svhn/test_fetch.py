@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, printable
 from pipeline.data.svhn import fetch
 from tests.helpers.file_server import (
     BODY,
@@ -96,6 +96,16 @@ def test_a_server_without_ranges_that_always_drops_is_given_up(server: Server) -
     said = fails(server.url)
     assert said.startswith("URL: the connection broke; gave up after 3 attempts; 50,000 of 100,000 bytes")
     assert len(server.asked) == 3
+
+
+def test_a_password_in_the_url_is_not_said(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    server.answers = [status(503), status(404)]
+    url = server.url.replace("://", "://me:pa55word@")
+    with pytest.raises(PipelineError) as raised:
+        fetch.fetch(f"{url}/{NAME}?sig=pa55word", KEPT, KNOWN, lambda count: None)
+    retried = capfd.readouterr().err
+    assert f"http://***@127.0.0.1:{server.server_port}/{NAME}?sig=***: the server answers 503" in retried
+    assert "pa55word" not in retried + printable(raised.value)  # as the command line prints it
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,24 @@
+"""What is said of errors, and what is not."""
+
+import pytest
+
+from pipeline.common.errors import one_line, printable
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("https://me:secret@host/a: not found", "https://***@host/a: not found"),
+        ("(https://me:secret@host:80/a@b)", "(https://***@host:80/a@b)"),
+        ("s3://AK123:with/slash+@bucket/folder", "s3://***@bucket/folder"),
+        ("https://token@host", "https://***@host"),
+        ("s3://bucket/x?secret_key=a/b&region=eu&X-Amz-Signature=12", "s3://bucket/x?secret_key=***&region=eu"
+         "&X-Amz-Signature=***"),
+        ("https://host:8080/me@home", "https://host:8080/me@home"),
+        ("https://host/x?page=1", "https://host/x?page=1"),
+        ("from me@host, and a://b, c@d", "from me@host, and a://b, c@d"),
+    ],
+)  # fmt: skip
+def test_secrets_of_urls_are_left_out(said: str, shown: str) -> None:
+    assert printable(said) == shown
+    assert one_line(ValueError(f"{said}\n")) == shown
