@@ -10,7 +10,7 @@ MOST = 500  # characters of another's message: some hold the whole of what was w
 # Of a URL: a user and a password, which may be written with slashes, or a token alone; and what a query says.
 _BEFORE_HOST = re.compile(r"(?<=://)(?:[^\s/@:?#]*:(?!\d+/)[^\s@]*|[^\s/@:?#]+)(?=@)")
 _IN_QUERY = re.compile(
-    r"([?&][\w.-]*(?:key|token|secret|sig|signature|password|credential)=)[^&\s'\";,]+", re.I
+    r"([?&][\w.-]*(?:key|token|secret|sig|signature|password|credential)=)[^&\s'\";,]*[^&\s'\";,:)]", re.I
 )
 
 

@@ -23,8 +23,8 @@ def examine(dvc: Path | None) -> Finding:
 
 def _lock() -> Iterator[tuple[str, str]]:
     """What is wrong with what DVC knows of the stages that ran, and what to do."""
+    from dvc.rwlock import Invalid  # of voluptuous, by which DVC checks both files
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from voluptuous import Invalid
 
     if not LOCK.exists():
         return
@@ -47,8 +47,7 @@ def _config(dvc: Path) -> Iterator[tuple[str, str]]:
 
 def _running(dvc: Path) -> Iterator[tuple[str, str]]:
     """What is wrong with DVC's list of what its processes read and write."""
-    from dvc.rwlock import RWLOCK_FILE, SCHEMA
-    from voluptuous import Invalid
+    from dvc.rwlock import RWLOCK_FILE, SCHEMA, Invalid
 
     path = dvc / "tmp" / RWLOCK_FILE
     try:
