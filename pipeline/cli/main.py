@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import cluster, extras, models, presets, stages, studies, workspaces
-from pipeline.common.errors import PipelineError, one_line, printable, reason
+from pipeline.common.errors import Interrupted, PipelineError, one_line, printable, reason
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -62,6 +62,9 @@ def main() -> None:
         status = error.status
     except SystemExit as done:  # typer's way to come back
         status = done.code or 0
+        if status == Interrupted.status:  # typer's answer to Ctrl-C, where no command has a better one
+            with suppress(OSError):
+                typer.echo("interrupted: run the same command again", err=True)
     except Exception as error:
         if not _is_the_system_s(error):
             raise

@@ -5,7 +5,9 @@ systemd, batch systems), and what Slurm itself has given it; of control groups b
 """
 
 import os
+import resource
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +52,29 @@ def memory(proc: Path = PROC, environment: Mapping[str, str] = os.environ) -> Me
     if allotted := _number(environment.get("SLURM_MEM_PER_NODE")):
         total, available = min(total, allotted * MEGABYTE), min(available, allotted * MEGABYTE)
     return Memory(total, available, total < machine.total)
+
+
+def processes(proc: Path = PROC) -> tuple[int, int | None]:
+    """Processes and threads that run, and how many may, where this user or control group has a limit."""
+    limits: list[tuple[int, int]] = []
+    for folder, _ in _groups("pids", proc):
+        most, now = _number(_text(folder / "pids.max")), _number(_text(folder / "pids.current"))
+        if most is not None and now is not None:
+            limits.append((now, most))
+    most = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    if most != resource.RLIM_INFINITY and os.getuid():  # root has none
+        limits.append((_threads(os.getuid()), most))
+    return min(limits, key=lambda limit: limit[1] - limit[0], default=(0, None))
+
+
+def _threads(user: int) -> int:
+    """Threads of all processes of a user."""
+    count = 0
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.uids().real == user:
+                count += process.num_threads()
+    return count
 
 
 def gpus() -> int:

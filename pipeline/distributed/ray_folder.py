@@ -1,6 +1,7 @@
 """The folder of a Ray that is started here: short, for its sockets, and closed to other users."""
 
 import os
+import shutil
 import socket
 import stat
 import tempfile
@@ -13,6 +14,7 @@ from pipeline.common.errors import PipelineError, reason
 LONGEST = 107  # bytes
 SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 SESSIONS = "s"  # the folder that Ray is given, in one of this user's own
+ROOM = 50 * 10**6  # bytes for Ray's logs and what it writes down; where there are none, it waits for ever
 REMEDY = "set RAY_TMPDIR to a short folder of your own"
 
 
@@ -64,6 +66,8 @@ def _trouble(path: Path) -> str:
         if about.st_uid != os.getuid() or not stat.S_ISDIR(about.st_mode):
             return "is another user's"
         path.chmod(0o700)
+        if (free := shutil.disk_usage(path).free) < ROOM:
+            return f"has {free:,} bytes free, of {ROOM:,} that are needed"
         with tempfile.TemporaryDirectory(dir=path) as scratch, socket.socket(socket.AF_UNIX) as one:
             one.bind(f"{scratch}/socket")
     except OSError as error:

@@ -1,8 +1,13 @@
 """Ray on this machine alone, for as long as one command runs: where, with what, and for whom it answers."""
 
+import logging
 import os
 import secrets
 import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,9 +17,9 @@ import ray
 from ray._private import ray_constants
 
 from pipeline.common import machine_limits, process_exit
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import Interrupted, PipelineError
 from pipeline.common.progress import console
-from pipeline.distributed import ray_folder
+from pipeline.distributed import ray_folder, start_deadline
 
 # No node of it is ever announced to be taken away.
 ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
@@ -26,30 +31,82 @@ STORE_SHARE, STORE_LEAST, STORE_MOST = 0.3, 100 * 1024**2, 10 * 10**9
 SHARED_MEMORY = Path("/dev/shm")
 
 TRIES = 2  # a machine under load may take longer than Ray waits
+START_SECONDS = 100.0  # for a try: where Ray cannot start a thread or write a file it may wait for ever
+LOOK_SECONDS = 0.05
+FEW = 500  # processes and threads, of which a Ray that is started here takes some 250
 
 
 def start(**settings: Any) -> None:
     """Start Ray and connect to it.
 
     Raises:
-        PipelineError: it does not start; what it started is ended.
+        PipelineError: it does not start.
+        Interrupted: Ctrl-C meanwhile.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     _choose_token()
     _keep_to_loopback()
     settings |= resources() | {"include_dashboard": False, "_temp_dir": str(ray_folder.choose())}
+    limit = few_processes()
     for left in reversed(range(TRIES)):
         before = set(psutil.Process().children(recursive=True))
         try:
-            ray.init("local", **settings)
+            last = f"error: {_no_start(StartTimeout(START_SECONDS), limit)}"
+            with start_deadline.enforced(START_SECONDS + 5, last):
+                in_a_thread(lambda: ray.init("local", **settings), START_SECONDS)
             return
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted while Ray was starting: run the same command again") from None
+        except StartTimeout as error:  # what hangs goes on hanging
+            raise _no_start(error, limit) from None
         except Exception as error:  # Ray raises plain ones too
             _clean(before)
-            said = _line(error)
             if not left or isinstance(error, ValueError):  # a setting that is wrong stays wrong
-                raise PipelineError(f"Ray cannot start: {said}; run the command again") from error
+                raise _no_start(error, limit) from error
+            said = _line(error)
             console.print(f"Ray did not start: {said}; trying once more", markup=False)
+
+
+class StartTimeout(Exception):
+    """Ray has not answered in time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it was not ready within {seconds:.0f} s")
+
+
+def in_a_thread(init: Callable[[], object], seconds: float) -> None:
+    """Let Ray be started or joined in a thread; meanwhile Ctrl-C and SIGTERM are this process's own.
+
+    In the main thread Ray would answer SIGTERM by an exit of its own, and nothing could end its waiting.
+
+    Raises:
+        StartTimeout: it was not ready in so many seconds.
+        Exception: what `init` raised.
+    """
+    raised: list[BaseException] = []
+    done = threading.Event()
+
+    def attempt() -> None:
+        try:
+            init()
+        except BaseException as error:
+            raised.append(error)
+        done.set()
+        # The kernel ends Ray's processes when the thread ends that has started them.
+        threading.Event().wait()
+
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # it warns that this is no main thread
+    threading.Thread(target=attempt, name="ray-init", daemon=True).start()
+    deadline = time.monotonic() + seconds
+    while not done.wait(LOOK_SECONDS):
+        # Ray's own answer to SIGTERM is to print a page.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if time.monotonic() > deadline:
+            raise StartTimeout(seconds)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if raised:
+        raise raised[0]
 
 
 def resources() -> dict[str, Any]:
@@ -83,6 +140,18 @@ def _keep_to_loopback() -> None:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
     os.environ[CLUSTERS] = "0"
     ray_constants.ENABLE_RAY_CLUSTER = False  # read from there when Ray was imported
+
+
+def few_processes() -> str:
+    """A limit that Ray may fail of, for the end of an error; empty where there is none so low."""
+    used, most = machine_limits.processes()
+    if most is None or most - used > FEW:
+        return ""
+    return f" (only {most:,} processes and threads may run here: `ulimit -u`, or a control group's pids.max)"
+
+
+def _no_start(error: Exception, limit: str) -> PipelineError:
+    return PipelineError(f"Ray cannot start: {_line(error)}{limit}; run the command again")
 
 
 def _clean(before: set[psutil.Process]) -> None:

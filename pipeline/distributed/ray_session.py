@@ -1,8 +1,8 @@
 """Joining a Ray cluster, or starting Ray on this machine, and asking what it offers."""
 
+import math
 import os
 import re
-import signal
 import socket
 import tempfile
 import threading
@@ -82,8 +82,6 @@ def connected(address: str | None, checks: Sequence[Check] = ()) -> Iterator[Ses
         _join(str(address), quiet)
     else:
         ray_local.start(**quiet)
-    # Ray answers SIGTERM with an exit of its own; here it is a Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     children = () if joined else psutil.Process().children()
     # Ray prints pages of its servers' logs when one dies; `check` says it in a line.
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
@@ -107,7 +105,8 @@ def _join(address: str, settings: Mapping[str, Any]) -> None:
         _check_reachable(address, where)
     try:
         # Every node runs the driver's own code.
-        ray.init(address, runtime_env={"py_modules": [_folder(vae), _folder(pipeline)]}, **settings)
+        code = {"py_modules": [_folder(vae), _folder(pipeline)]}
+        ray_local.in_a_thread(lambda: ray.init(address, runtime_env=code, **settings), math.inf)
     except Exception as error:  # Ray raises plain ones too
         reason = one_line(error)
         raise PipelineError(f"{where}: no Ray cluster can be joined there: {reason}") from error

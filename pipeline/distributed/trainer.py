@@ -15,8 +15,8 @@ from pipeline.distributed.placement import RankRequest
 from pipeline.distributed.process_group import LocalTorchConfig
 from pipeline.distributed.ray_session import Session
 from pipeline.distributed.scaling import WaitThenShrinkPolicy
+from pipeline.distributed.start_wait import StartWait
 from pipeline.distributed.status import StatusActor, TrainingStatus
-from pipeline.distributed.waiting import Waiting
 from pipeline.distributed.worker import RankConfig, train_rank
 
 
@@ -42,7 +42,7 @@ def train(
     resources = {"CPU": request.cpus_per_rank, "GPU": request.gpus_per_rank}
     # Small numbers for the ranks' agreements go over gloo, gradients on GPUs over NCCL.
     backend = "cpu:gloo,cuda:nccl" if request.gpus_per_rank else "gloo"
-    waiting = Waiting(f"{ranks} rank{'s' * (ranks > 1)}", resources)
+    waiting = StartWait(f"{ranks} rank{'s' * (ranks > 1)}", resources, session)
     with ray_session.scratch() as folder:
         trainer = _Trainer(
             train_rank,

@@ -14,7 +14,7 @@ from pipeline.distributed import placement, ray_session
 from pipeline.distributed.compute import Compute
 from pipeline.distributed.placement import ClusterResources
 from pipeline.distributed.ray_session import Session
-from pipeline.distributed.waiting import Waiting
+from pipeline.distributed.start_wait import StartWait
 from pipeline.runs.run_folder import TRIALS
 from pipeline.trials.trial import TrialReport
 
@@ -207,7 +207,7 @@ def run(
         os.environ.setdefault(name, value)
     callback = _Callback(watcher)
     each = {"CPU": wanted.cpus, "GPU": wanted.gpus}
-    waiting = Waiting("trials", each)
+    waiting = StartWait("trials", each, session)
     with ray_session.scratch() as folder:
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(trainable, **arguments), each),

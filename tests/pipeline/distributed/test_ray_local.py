@@ -2,16 +2,20 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
 from pipeline.common import machine_limits, process_exit
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import Interrupted, PipelineError
 from pipeline.common.machine_limits import Memory
 from pipeline.distributed import ray_folder, ray_local, ray_session
 from pipeline.doctor import checks
@@ -55,6 +59,18 @@ def test_no_folder_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(said.value).endswith("; set RAY_TMPDIR to a short folder of your own")
     assert "\n" not in str(said.value)
     assert checks.ray_folder(*ray_folder.look()).status == "problem"
+
+
+def test_a_folder_without_room_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        shutil,
+        "disk_usage",
+        lambda path: SimpleNamespace(free=10**9 if Path("/var") in path.parents else 200_000),
+    )
+    assert ray_folder.choose() == Path("/var/tmp", f"ray-{os.getuid()}", "s")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=200_000))
+    with pytest.raises(PipelineError, match=r"/tmp/ray-\d+ has 200,000 bytes free, of 50,000,000 that are"):
+        ray_folder.choose()
 
 
 def test_another_user_s_folder_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -163,6 +179,31 @@ def test_an_address_is_named_by_where_it_came_from(
         monkeypatch.setenv("RAY_ADDRESS", "another:6379")  # the option counts before it
     with pytest.raises(PipelineError, match=said):
         ray_session._join(address, {})
+
+
+def test_sigterm_while_ray_starts_is_a_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(*_: Any, **__: Any) -> None:
+        time.sleep(3 * ray_local.LOOK_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(600)
+
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))  # as Ray sets one
+    try:
+        with pytest.raises(Interrupted, match=r"^interrupted while Ray was starting: run the same command"):
+            ray_local.start()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_start_that_takes_too_long_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.init", lambda *_, **__: time.sleep(600))
+    monkeypatch.setattr(ray_local, "START_SECONDS", 0.2)
+    monkeypatch.setattr(machine_limits, "processes", lambda: (40, 150))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    with pytest.raises(PipelineError, match=r"not ready within 0 s \(only 150 processes and threads may run"):
+        ray_local.start()
 
 
 REAL = """

@@ -1,4 +1,8 @@
-"""Messages while ranks and trials wait for room on a cluster that others use too."""
+"""The wait for the first rank or trial to begin: what is said meanwhile, and how long it may last.
+
+On a cluster that others use too there may be no room for as long as they work. A Ray of this command's own
+has room: what does not begin there in minutes never will.
+"""
 
 import threading
 import time
@@ -9,9 +13,14 @@ from typing import Any
 import ray
 from ray.util import placement_group_table
 
+from pipeline.common.errors import PipelineError
 from pipeline.common.progress import console
+from pipeline.distributed import ray_local
+from pipeline.distributed.ray_session import Session
 
 FIRST_SECONDS, AGAIN_SECONDS = 10.0, 60.0  # until it is said, and until it is said again
+SLOW_SECONDS = 60.0  # for processes to be started, after which that is said too
+MOST_SECONDS = 300.0  # for that, on this machine: torch alone may take a minute from a cold disk
 
 PENDING = ("PENDING", "RESCHEDULING")  # of Ray's groups of resources
 
@@ -37,19 +46,30 @@ def sentence(what: str, each: Mapping[str, float], seen: Seen) -> str:
     return f"waiting for {what} of {asked} each: {free}; {others}"
 
 
-class Waiting:
-    """Told a few times a second whether anything has started; says what is waited for as long as not."""
+class StartWait:
+    """Told a few times a second whether anything has begun; says what is waited for as long as not."""
 
-    def __init__(self, what: str, each: Mapping[str, float]) -> None:
-        self.what = what
+    def __init__(self, what: str, each: Mapping[str, float], session: Session) -> None:
+        """`what` is to begin, such as `3 ranks`; `each` are the resources that one of it needs."""
+        self.what, self.session = what, session
         self.each = {name: amount for name, amount in each.items() if amount}
         self.since = self.looked = time.monotonic()
         self.begun = self.told = False
         self.asking: threading.Thread | None = None
 
     def look(self, *, begun: bool) -> None:
+        """Say it where it is time.
+
+        Raises:
+            PipelineError: nothing has begun on this machine, which never will.
+        """
         self.begun = self.begun or begun
         now = time.monotonic()
+        if not (self.begun or self.session.joined) and now - self.since > MOST_SECONDS:
+            raise PipelineError(
+                f"{self.what}: none has begun within {MOST_SECONDS:.0f} s{ray_local.few_processes()}; "
+                "run the command again"
+            )
         pause = AGAIN_SECONDS if self.told else FIRST_SECONDS
         busy = self.asking is not None and self.asking.is_alive()
         if self.begun or busy or now - self.looked < pause:
@@ -63,9 +83,12 @@ class Waiting:
 
     def _say(self, seconds: float) -> None:
         try:
-            if not self._is_pending():  # its processes are being started, which takes a while under load
+            if self._is_pending():
+                text = sentence(self.what, self.each, _seen())
+            elif seconds < SLOW_SECONDS:
                 return
-            text = sentence(self.what, self.each, _seen())
+            else:
+                text = f"the processes of {self.what} are still being started{ray_local.few_processes()}"
         except Exception as error:  # Ray raises plain ones; nothing depends on this
             text = f"waiting for {self.what}; Ray does not tell what for ({type(error).__name__})"
         if not self.begun:

@@ -17,9 +17,11 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline.common import progress
-from pipeline.distributed import waiting
-from pipeline.distributed.waiting import Seen, Waiting, sentence
+from pipeline.common import machine_limits, progress
+from pipeline.common.errors import PipelineError
+from pipeline.distributed import start_wait
+from pipeline.distributed.ray_session import Session
+from pipeline.distributed.start_wait import Seen, StartWait, sentence
 from pipeline.experiment import workspace as workspaces
 from pipeline.stages import convert, split
 from tests.helpers.checkout import CUT
@@ -53,17 +55,19 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was said; Ray and the clock are stand-ins. A first entry is the time."""
     said: list[str] = []
     group = {"state": "PENDING", "bundles": {0: {"CPU": 0.5}}}
-    monkeypatch.setattr(waiting, "placement_group_table", lambda: {"abc": group})
-    monkeypatch.setattr(waiting, "_seen", lambda: TAKEN)
+    monkeypatch.setattr(start_wait, "placement_group_table", lambda: {"abc": group})
+    monkeypatch.setattr(start_wait, "_seen", lambda: TAKEN)
     monkeypatch.setattr(progress.console, "print", lambda text, **_: said.append(text))
     return said
 
 
-def after(seconds: float, each: dict[str, float], heard: list[str], *, begun: bool = False) -> int:
+def after(
+    seconds: float, each: dict[str, float], heard: list[str], *, begun: bool = False, joined: bool = True
+) -> int:
     """How often something was said so far, by one who waits and looks every second."""
     with pytest.MonkeyPatch.context() as patch:
         now = time.monotonic()
-        watch = Waiting("3 ranks", each)
+        watch = StartWait("3 ranks", each, Session(joined=joined))
         for second in range(int(seconds) + 1):
             patch.setattr("time.monotonic", lambda passed=second: now + 0.01 + passed)
             watch.look(begun=begun)
@@ -86,9 +90,22 @@ def test_nothing_is_said_of_what_has_begun_or_has_its_place(heard: list[str]) ->
 
 def test_what_ray_does_not_tell_harms_nobody(heard: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     gone: dict[str, Seen] = {}
-    monkeypatch.setattr(waiting, "_seen", lambda: gone["gone"])
+    monkeypatch.setattr(start_wait, "_seen", lambda: gone["gone"])
     assert after(11, {"CPU": 0.5}, heard) == 1
     assert heard[0].startswith("waiting for 3 ranks; Ray does not tell what for (KeyError)")
+
+
+def test_processes_that_never_start_are_given_up_on_this_machine_alone(
+    heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_limits, "processes", lambda: (290, 300))
+    assert after(310, {"CPU": 1.0}, heard, begun=True, joined=False) == 0
+    with pytest.raises(
+        PipelineError, match=r"^3 ranks: none has begun within 300 s \(only 300 processes and"
+    ):
+        after(310, {"CPU": 1.0}, heard, joined=False)
+    assert heard[0].startswith("the processes of 3 ranks are still being started (only 300 processes and")
+    assert after(1000, {"CPU": 1.0}, heard) > 10
 
 
 # Ray listens on all addresses whatever it is told, so it answers only to who knows this.
