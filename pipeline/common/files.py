@@ -5,6 +5,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from pipeline.common import exchange, this_process
 from pipeline.common.errors import PipelineError, printable, reason
 
 FORSAKEN = 86400.0  # seconds after which another machine's partial file is nobody's
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what it answers where nothing can be written
+PART = re.compile(r"^\.(.+)\.[0-9a-f]{8}-\d+\.part$")  # names of what is being written
 MOUNTED = (errno.EBUSY, errno.EXDEV)  # what the system answers where a mounted folder is to be renamed
 
 
@@ -204,6 +207,13 @@ def _raise(error: OSError) -> None:
 def _explained(path: Path, error: OSError, part: Path | None = None) -> PipelineError:
     """`part`: what was being written, where other files were read for it."""
     ours = (str(path), str(part))
-    if part and error.filename and not str(error.filename).startswith(ours):
-        return PipelineError(f"{printable(error.filename)}: {reason(error)}; {path} was not written")
-    return PipelineError(f"{path}: cannot be written: {reason(error)}; it is as it was")
+    name = _final(path)
+    # Of a full disk a copy names what it reads.
+    if part and error.filename and not str(error.filename).startswith(ours) and error.errno not in FULL:
+        return PipelineError(f"{printable(error.filename)}: {reason(error)}; {name} was not written")
+    return PipelineError(f"{name}: cannot be written: {reason(error)}; it is as it was")
+
+
+def _final(path: Path) -> Path:
+    """The name that a file within a partial folder will have."""
+    return Path(*(PART.sub(r"\1", name) for name in path.parts))

@@ -45,10 +45,13 @@ def create(path: Path) -> Iterator[h5py.File]:
     """
     with files.atomic_file(path) as part, part.open("w+b", buffering=0) as file:
         disk = _Disk(file)
-        with h5py.File(disk, "w", libver="v110") as written:
-            yield written
-        if disk.error:
-            raise disk.error
+        try:
+            with h5py.File(disk, "w", libver="v110") as written:
+                yield written
+        finally:
+            # HDF5 trips over what it reads back, where it could not be written.
+            if disk.error:
+                raise disk.error from None
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """YAML files that people write: read with errors of one line, changed in place and only as it was meant."""
 
-import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.common import files, paths, yaml_text
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, reason
 from pipeline.experiment import yaml_edit
 from pipeline.experiment.yaml_edit import UneditableError
 
@@ -30,13 +29,16 @@ def check_writable(path: Path) -> None:
     """Raise where a file was made read-only; its mode would not hinder that another one takes its place.
 
     Raises:
-        PipelineError: it is read-only, or cannot be read.
+        PipelineError: it is read-only, or so is its file system.
     """
     try:
-        allowed = os.access(path, os.W_OK) and path.stat().st_mode & ANY_WRITES
+        path.open("r+b").close()
+        read_only = not path.stat().st_mode & ANY_WRITES
+    except PermissionError:
+        read_only = True
     except OSError as error:
-        raise files.unreadable(path, error) from None
-    if not allowed:
+        raise PipelineError(f"{path}: cannot be written: {reason(error)}; it is as it was") from None
+    if read_only:
         raise PipelineError(f"{path}: read-only; it is as it was: `chmod u+w {path}` allows to change it")
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from pyarrow import fs
 
-from pipeline.common import files
-from pipeline.common.errors import PipelineError, one_line
+from pipeline.common import files, paths
+from pipeline.common.errors import PipelineError, one_line, reason
 
 ABOUT = "about.json"
 MARK = "storage-mark"
@@ -118,7 +118,7 @@ class RunFolder:
                     self.files.delete_file(info.path)
 
     def _unwritable(self, error: OSError) -> PipelineError:
-        return PipelineError(f"--storage {self.storage}: cannot be written: {one_line(error)}")
+        return PipelineError(f"{named(self.storage)}: cannot be written: {_why(self.storage, error)}")
 
     def mark(self) -> str:
         """Leave a mark that `check_shared` looks for on other nodes; return it.
@@ -197,6 +197,11 @@ class RunFolder:
             raise _unreadable(self.storage, error, folder) from None
 
 
+def named(storage: str) -> str:
+    """A storage as errors name it: by its option, unless it is the workspace's own."""
+    return storage if storage == paths.run_storage(None) else f"--storage {storage}"
+
+
 def _is_folder(info: fs.FileInfo) -> bool:
     return bool(info.type == fs.FileType.Directory)
 
@@ -220,7 +225,12 @@ def _unreadable(storage: str, error: OSError, place: str) -> PipelineError:
     """Error of a storage: keys that are wrong, somebody else's bucket, permissions on a local disk."""
     if isinstance(error, PermissionError) and "://" not in storage:
         return PipelineError(f"{place}: cannot be read: Permission denied")
-    return PipelineError(f"--storage {storage}: cannot be used: {one_line(error)}")
+    return PipelineError(f"{named(storage)}: cannot be used: {_why(storage, error)}")
+
+
+def _why(storage: str, error: OSError) -> str:
+    """The system's words, of a folder; of an object store its server's."""
+    return one_line(error) if "://" in storage else reason(error)
 
 
 def open_storage(storage: str) -> tuple[fs.FileSystem, str]:

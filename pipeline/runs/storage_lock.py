@@ -163,4 +163,4 @@ def _make(storage: str, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         why = "Not a directory" if isinstance(error, FileExistsError) else reason(error)
-        raise PipelineError(f"--storage {storage}: cannot be used: {why}") from None
+        raise PipelineError(f"{run_folder.named(storage)}: cannot be used: {why}") from None

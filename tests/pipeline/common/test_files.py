@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -141,3 +142,12 @@ def test_a_read_only_file_system(tmp_path: Path) -> None:
             pass
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_file_within_a_folder_that_is_not_written_yet_has_its_final_name(tmp_path: Path) -> None:
+    with (
+        pytest.raises(PipelineError, match=r"new/x.json: cannot be written: No space left on device; it is"),
+        files.atomic_directory(tmp_path / "new") as folder,
+        files.atomic_file(folder / "x.json"),
+    ):
+        raise OSError(errno.ENOSPC, "", "/source")  # as a copy names what it reads

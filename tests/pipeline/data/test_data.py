@@ -1,7 +1,9 @@
 """From .mat files to channel files, and what is said of files that are not whole."""
 
+import errno
 import time
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,7 +12,7 @@ import scipy.io
 
 from pipeline.common import files, paths
 from pipeline.common.errors import PipelineError
-from pipeline.data import store
+from pipeline.data import hdf5, store
 from pipeline.data.svhn import matfile, official_files
 from pipeline.experiment.params import SyntheticConfig
 from pipeline.stages import convert, download, split
@@ -211,3 +213,26 @@ def test_an_hdf5_file_of_another_layout(raw: Path) -> None:
         del file["train/images"]
     with pytest.raises(PipelineError, match="split train: expected images, checksums and, if any, labels"):
         split.run()
+
+
+def test_a_disk_that_is_full_is_named_and_not_what_hdf5_makes_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(hdf5._Disk):
+        def write(self, block: Any) -> int:
+            if self.tell() > 10_000:
+                self.error = self.error or OSError(errno.ENOSPC, "")
+            return super().write(block)
+
+    monkeypatch.setattr(hdf5, "_Disk", Full)
+    large = (400, 5000)  # more than HDF5 keeps of a chunk: it reads back what it has written
+
+    def write() -> None:
+        with hdf5.create(tmp_path / "x.h5") as file:
+            images = file.create_dataset("x", large, np.uint8, chunks=large, compression="gzip")
+            for row in range(4):
+                images[row] = np.random.default_rng(row).integers(0, 256, 5000, np.uint8)
+
+    with pytest.raises(PipelineError, match=r"x.h5: cannot be written: No space left on device; it is as it"):
+        write()
+    assert not list(tmp_path.iterdir())
