@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from importlib import metadata
 from typing import Annotated
@@ -14,7 +15,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import cluster, extras, models, presets, stages, studies, workspaces
-from pipeline.common.errors import Interrupted, PipelineError, one_line, printable, reason
+from pipeline.common.errors import Interrupted, PipelineError, is_out_of_memory, one_line, printable, reason
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,6 +43,7 @@ PANELS = {
 }
 GROUPS = {"preset": presets.presets, "cluster": cluster.cluster}
 LIBRARIES = ("pyarrow", "safetensors_rust")  # whose errors of the system are kinds of their own
+PRINTING = ("typer", "click", "rich", "colorama")  # the last one comes with DVC
 # The extras that commands need; all others need the pipeline's.
 EXTRAS = dict.fromkeys(PANELS["Trained models"], extras.BASE) | {studies.tune: extras.SEARCH}
 
@@ -69,7 +71,7 @@ def main() -> None:
         if not _is_the_system_s(error):
             raise
         with suppress(OSError):
-            typer.echo(f"error: {_said(error)}", err=True)
+            typer.echo(f"error: {'standard output: ' * _in_printing(error)}{_said(error)}", err=True)
         status = 1
     status = _flushed(status)
     if "ray" in sys.modules and isinstance(status, int):
@@ -84,16 +86,22 @@ def _is_the_system_s(error: Exception) -> bool:
     """Whether a disk, a network or the memory failed, where nobody has explained it better."""
     # By the names of their modules: most commands load none of these libraries.
     library = type(error).__module__.partition(".")[0]
-    return isinstance(error, OSError | MemoryError) or library in LIBRARIES
+    return isinstance(error, OSError) or is_out_of_memory(error) or library in LIBRARIES
 
 
 def _said(error: Exception) -> str:
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return f"out of memory ({one_line(error)}); close other programs, or take a larger machine"
     if not isinstance(error, OSError):
         return one_line(error)
     where = f"{printable(error.filename)}: " if error.filename else ""
     return where + reason(error)
+
+
+def _in_printing(error: Exception) -> bool:
+    """Whether a library failed that prints: such an error names no file."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals["__name__"].partition(".")[0] in PRINTING
 
 
 def _flushed(status: str | int | None) -> str | int | None:

@@ -9,6 +9,7 @@ MOST = 500  # characters of another's message: some hold the whole of what was w
 
 # Of a URL: a user and a password, which may be written with slashes, or a token alone; and what a query says.
 _BEFORE_HOST = re.compile(r"(?<=://)(?:[^\s/@:?#]*:(?!\d+/)[^\s@]*|[^\s/@:?#]+)(?=@)")
+_MEMORY = re.compile("out of memory|allocate memory|failed to map segment")
 _IN_QUERY = re.compile(
     r"([?&][\w.-]*(?:key|token|secret|sig|signature|password|credential)=)[^&\s'\";,]*[^&\s'\";,:)]", re.I
 )
@@ -33,6 +34,12 @@ def one_line(error: BaseException) -> str:
     """An exception's message in one line, safe to print; its kind, where it has no message."""
     text = printable(" ".join(str(error).split())) or type(error).__name__
     return text if len(text) <= MOST else f"{text[:MOST]}..."
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the memory did not suffice, by whoever says so: Python, torch, or the system's loader."""
+    kinds = RuntimeError | ImportError  # of torch, and of libraries that find no room to be loaded
+    return isinstance(error, MemoryError) or (isinstance(error, kinds) and bool(_MEMORY.search(str(error))))
 
 
 def reason(error: OSError) -> str:

@@ -76,9 +76,8 @@ def show(findings: Sequence[Finding], console: Console) -> None:
     if not console.is_terminal:
         for finding in findings:
             advice = f" -> {finding.advice}" if finding.advice else ""
-            line = f"{finding.status:<8} {finding.what:<14} {finding.found}{advice}"
-            print(printable(line), file=console.file)
-        print(last, file=console.file)
+            console.out(printable(f"{finding.status:<8} {finding.what:<14} {finding.found}{advice}"))
+        console.out(last)
         return
     table = Table.grid(padding=(0, 2))
     for finding in findings:

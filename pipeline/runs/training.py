@@ -1,10 +1,9 @@
 """Training with checkpoints: one loop for the ranks of `vaepipe train` and for trials."""
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, is_out_of_memory, one_line
 from vae.fit import Epoch
 
 
@@ -49,10 +48,9 @@ def _explain_out_of_memory(epochs: Iterator[Epoch], components: Sequence[str], f
             yield epoch
             number = epoch.number + 1
     except (MemoryError, RuntimeError) as error:
-        # torch raises a plain RuntimeError where the host's memory is full.
-        if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemory(
             f"out of memory while training {'+'.join(components)}, epoch {number} "
-            f"({str(error).splitlines()[0]}); try more ranks, a smaller train.batch_size or model.hidden"
+            f"({one_line(error)}); try more ranks, a smaller train.batch_size or model.hidden"
         ) from error

@@ -68,7 +68,7 @@ def apply(setting: Setting) -> None:
         PipelineError: it cannot be changed.
     """
     changed = params.change(paths.PARAMS, in_sections(setting))
-    print(f"{paths.PARAMS}: {', '.join(changed) or 'nothing changed'}")
+    output().print(f"{paths.PARAMS}: {', '.join(changed) or 'nothing changed'}", markup=False, soft_wrap=True)
 
 
 class _Asha(ASHAScheduler):  # type: ignore[misc]  # Ray is not typed

@@ -1,6 +1,7 @@
 """What people see who ask for what cannot be: one line, a status, nothing changed."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -162,7 +163,25 @@ def test_standard_output_that_is_full(workspace: Path) -> None:
             [sys.executable, "-m", "pipeline.cli", "preset", "list"],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
-    assert (ran.returncode, ran.stderr) == (1, "error: No space left on device\n")
+    assert (ran.returncode, ran.stderr) == (1, "error: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    "error",
+    ["MemoryError()", "RuntimeError('can\\'t allocate memory')", "ImportError('x: failed to map segment')"],
+)
+def test_a_full_memory_is_one_line_whoever_says_it(workspace: Path, error: str) -> None:
+    code = (
+        "import sys; from pipeline.cli.main import main; from pipeline.experiment import presets\n"
+        f"def refuse(name): raise {error}\n"
+        "presets.shown, sys.argv = refuse, ['vaepipe', 'preset', 'show', 'joint']\n"
+        "main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert re.fullmatch(
+        r"error: out of memory \(.+\); close other programs, or take a larger machine\n", ran.stderr
+    )
 
 
 def test_what_nobody_has_explained_is_one_line_too(workspace: Path) -> None:

@@ -36,6 +36,7 @@ def test_what_no_retry_would_mend_is_told() -> None:
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
         MemoryError("Unable to allocate 3.2 GiB"),
+        MemoryError(),
     ],
 )
 def test_a_full_memory_is_named_with_its_components_and_epoch(error: Exception) -> None:
