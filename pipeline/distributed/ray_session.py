@@ -14,12 +14,14 @@ from typing import Any
 
 import psutil
 import ray
+from ray._private.authentication.authentication_utils import is_token_auth_enabled
 from ruamel.yaml import YAML
 
 import pipeline
 import vae
 from pipeline.common import process_exit
 from pipeline.common.errors import PipelineError, one_line
+from pipeline.common.progress import console
 from pipeline.distributed import ray_local
 from pipeline.distributed.placement import ClusterResources
 from pipeline.runs.storage_lock import Check
@@ -110,6 +112,12 @@ def _join(address: str, settings: Mapping[str, Any]) -> None:
     except Exception as error:  # Ray raises plain ones too
         reason = one_line(error)
         raise PipelineError(f"{where}: no Ray cluster can be joined there: {reason}") from error
+    if not is_token_auth_enabled():
+        console.print(
+            f"[bold red]warning:[/] {where}: this cluster asks for no token, so whoever reaches its ports "
+            "can run code on it, and on this machine while it is joined; start it with RAY_AUTH_MODE=token",
+            soft_wrap=True,
+        )
 
 
 def _named(address: str) -> str:

@@ -206,6 +206,17 @@ def test_a_start_that_takes_too_long_is_one_line(monkeypatch: pytest.MonkeyPatch
         ray_local.start()
 
 
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_cluster_that_asks_for_no_token_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], asks: bool
+) -> None:
+    monkeypatch.setattr("ray.init", lambda *_, **__: None)
+    monkeypatch.setattr(ray_session, "is_token_auth_enabled", lambda: asks)
+    ray_session._join("auto", {})
+    said = capsys.readouterr().err
+    assert ("asks for no token, so whoever reaches its ports can run code on it" in said) != asks
+
+
 REAL = """
 import json, os, sys
 from pipeline.common import process_exit

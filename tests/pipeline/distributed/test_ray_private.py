@@ -30,6 +30,8 @@ PRIVATE = {
     "other by a file; without it, leave LocalTorchConfig out, and rank 0 listens on all addresses",
     "ray.train.torch.config:_setup_torch_process_group": "the same",
     "ray.train.torch.config:_set_torch_distributed_env_vars": "the same",
+    "ray._private.authentication.authentication_utils:is_token_auth_enabled": "ray_session.py warns by it of "
+    "clusters that ask for no token",
     "ray._private.state:jobs": "start_wait.py names other drivers by it; else it says less",
 }
 
