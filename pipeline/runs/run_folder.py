@@ -111,9 +111,9 @@ class RunFolder:
             raise
 
     def tidy(self) -> None:
-        """Remove what killed processes were writing. For whoever holds the run."""
+        """Remove what killed processes were writing, and their marks. For whoever holds the run."""
         for info in self._list(self.root, recursive=True):
-            if PART.fullmatch(info.base_name):
+            if PART.fullmatch(info.base_name) or info.base_name.startswith(MARK):
                 with suppress(OSError):
                     self.files.delete_file(info.path)
 
@@ -123,13 +123,10 @@ class RunFolder:
     def mark(self) -> str:
         """Leave a mark that `check_shared` looks for on other nodes; return it.
 
-        It is this driver's own. For whoever holds the run: what killed drivers left is removed.
+        It is this driver's own.
         """
         mark = uuid.uuid4().hex
         try:
-            for info in self._list(self.root):
-                if info.base_name.startswith(MARK):
-                    self.files.delete_file(info.path)
             self._write(self._mark(mark), mark.encode())
         except OSError as error:
             raise self._unwritable(error) from None

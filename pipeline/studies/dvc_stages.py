@@ -4,6 +4,7 @@ DVC reads every dvc.yaml that it finds, and a stage that never ran makes its oth
 So a study becomes a stage when it is run as one, and stays one only if it came to an end.
 """
 
+import shlex
 from collections.abc import Iterable, Sequence
 from io import StringIO
 from pathlib import Path
@@ -45,7 +46,7 @@ def stage(name: str, noise: str) -> dict[str, Any]:
     return {
         "wdir": "..",
         "desc": "Train every setting of a study once, and compare them",
-        "cmd": f"vaepipe study {name}",
+        "cmd": f"vaepipe study {shlex.quote(name)}",
         "params": ["data.validation", "model", "train", {str(paths.STUDIES_YAML): entries}],
         "deps": [paths.CHANNELS.as_posix(), paths.modules("study").as_posix()],
         "outs": [

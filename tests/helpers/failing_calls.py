@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ KILL = "kill"
 Fault = tuple[int, str, bool]  # which call fails, with what, and whether all after it do
 NONE: Fault = (0, "", False)
 PATIENCE = 30.0  # seconds: of a run that hangs
-LOCKS = (".lock", ".holder")  # the kernel's locks may lie anywhere: they hold nobody up
+LONG_PATIENCE = 120.0  # the same, where Ray starts
+COUNTER = 16 << 10  # bytes of the file in which processes count together
+# The kernel's locks may lie anywhere: they hold nobody up. How long a training took is lost with it.
+UNCOUNTED = (".lock", ".holder", "timing.json")
 
 
 def preload() -> dict[str, str]:
@@ -77,14 +81,46 @@ def run(
     return Run(ended.status, ended.err, *calls.seen(), more)
 
 
+def run_with_all_below(arguments: list[str], folder: Path, fault: Fault = NONE) -> Run:
+    """Run a program; the calls of all processes that it starts count together, and so does a failing one."""
+    at, error, onwards = fault
+    with tempfile.NamedTemporaryFile() as counter, tempfile.TemporaryFile("w+") as said:
+        counter.write(bytes(COUNTER))
+        counter.flush()
+        environment = {
+            "FAULTS_FOLDER": str(folder),
+            "FAULTS_AT": str(at),
+            "FAULTS_ERROR": str(-1 if error == KILL else getattr(errno, error, 0)),
+            "FAULTS_ONWARDS": str(int(onwards)),
+            "FAULTS_COUNTER": counter.name,
+        }
+        running = subprocess.Popen(
+            arguments,
+            cwd=folder,
+            env=os.environ | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
+        try:
+            status = running.wait(LONG_PATIENCE)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+            status = -signal.SIGALRM
+        said.seek(0)
+        seen = Path(counter.name).read_bytes()
+        failed = seen[8:].partition(b"\0")[0].decode(errors="replace")
+        return Run(status, said.read(), int.from_bytes(seen[:8], sys.byteorder), failed, megabytes=0)
+
+
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """All that is in a folder, by path; None of folders, and of what tells of time or processes."""
+    """All that is in a folder, by path; None of folders; without what tells of time or processes."""
     found: dict[str, bytes | None] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if not name.endswith(LOCKS) and not (path.is_dir() and name.startswith(".vaepipe/")):
-            timed = path.name in ("timing.json",)
-            found[name] = None if path.is_dir() or timed else path.read_bytes()
+        if not name.endswith(UNCOUNTED) and not (path.is_dir() and name.startswith(".vaepipe/")):
+            found[name] = None if path.is_dir() else path.read_bytes()
     return found
 
 

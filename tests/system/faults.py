@@ -24,7 +24,18 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.helpers.failing_calls import KILL, Calls, Fault, Run, contents, differences, preload, run
+from tests.helpers.failing_calls import (
+    KILL,
+    NONE,
+    Calls,
+    Fault,
+    Run,
+    contents,
+    differences,
+    preload,
+    run,
+    run_with_all_below,
+)
 
 ROOT = Path(__file__).parents[2]
 ERRORS = ("ENOSPC", "EDQUOT", "EIO", "ESTALE", "EACCES", KILL)
@@ -38,10 +49,11 @@ class Command:
     removed: tuple[str, ...] = ()
     once: bool = False  # it refuses to run again where it was successful
     share: float = 1.0  # of the runs that are asked for: less, of what takes long
+    on_ray: bool = False  # with processes of its own, whose calls fail too
 
     @property
-    def name(self) -> str:
-        return self.line.split(" -")[0]
+    def label(self) -> str:
+        return f"{self.line}{'' if self.removed else ' (again)'}{' on Ray' if self.on_ray else ''}"
 
 
 COMMANDS = (
@@ -54,6 +66,12 @@ COMMANDS = (
     Command("classifier"),
     Command("train", ("models", "metrics/train.json", "plots")),
     Command("train"),
+    Command(
+        "train",
+        ("models", "metrics/train.json", "plots", ".vaepipe/runs"),
+        share=0.25,
+        on_ray=True,
+    ),
     Command("merge", ("reconstructions", "metrics/test.json", "metrics/summary.json", "report"), share=0.2),
     Command("preset apply paper"),
     Command("encode data/svhn.h5 --digit 3 -o z.h5 --force"),
@@ -132,6 +150,13 @@ def litterless(found: dict[str, bytes | None]) -> dict[str, bytes | None]:
     }
 
 
+def run_command(calls: Calls, command: Command, folder: Path, fault: Fault = NONE) -> Run:
+    if command.on_ray:
+        arguments = [sys.executable, "-m", "pipeline.cli", *command.line.split()]
+        return run_with_all_below(arguments, folder, fault)
+    return run(cli.main, calls, command.line, folder, fault)
+
+
 def check(
     calls: Calls,
     workspace: Path,
@@ -143,18 +168,18 @@ def check(
     tally = Tally()
     folders = copies(workspace, command, top)
     folder = next(folders)
-    whole = run(cli.main, calls, command.line, folder)
+    whole = run_command(calls, command, folder)
     assert whole.status == 0, (command, whole)
     right = contents(folder)
     for at, error, onwards in trials(whole.calls, command.share):
         folder = next(folders)
         before = contents(folder)
-        ran = run(cli.main, calls, command.line, folder, (at, error, onwards))
+        ran = run_command(calls, command, folder, (at, error, onwards))
         after = contents(folder)
         found = verdict(command, ran, error, before, after, right)
         # Once it has worked, there is nothing to mend.
         if not found.startswith("BAD") and not (command.once and not differences(after, right)):
-            again = run(cli.main, calls, command.line, folder)
+            again = run_command(calls, command, folder)
             if again.status != 0:
                 found = f"BAD next run: {again.said[-500:]!r}"
             elif wrong := differences(contents(folder), right):
@@ -215,12 +240,10 @@ def main() -> None:
         top = Path(name).resolve()
         make_workspace(calls, top / "w")
         for command in COMMANDS:
-            if not wanted or any(command.line.startswith(start) for start in wanted):
-                found[command.line + (" (again)" if not command.removed else "")] = tally = check(
-                    calls, top / "w", command, trials, top
-                )
+            if not wanted or any(command.label.startswith(start) for start in wanted):
+                found[command.label] = tally = check(calls, top / "w", command, trials, top)
                 print(
-                    f"{command.line}: {dict(tally.counts)}",
+                    f"{command.label}: {dict(tally.counts)}",
                     *tally.bad,
                     sep="\n  ",
                     file=sys.stderr,
