@@ -17,7 +17,7 @@ KILL = "kill"
 Fault = tuple[int, str, bool]  # which call fails, with what, and whether all after it do
 NONE: Fault = (0, "", False)
 PATIENCE = 30.0  # seconds: of a run that hangs
-LONG_PATIENCE = 120.0  # the same, where Ray starts
+LONG_PATIENCE = 330.0  # the same, where Ray starts: it is given 300 s for its processes
 COUNTER = 16 << 10  # bytes of the file in which processes count together
 # The kernel's locks may lie anywhere: they hold nobody up. How long a training took is lost with it.
 UNCOUNTED = (".lock", ".holder", "timing.json")
