@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.common import files, yaml_text
-from pipeline.common.errors import PipelineError, printable
+from pipeline.common.errors import PipelineError, lines, printable
 
 USER, HOST = re.compile(r"[A-Za-z_][\w.-]*\$?"), re.compile(r"[A-Za-z0-9][\w.:%-]*")
 LEFT_OPEN = re.compile(r"YOUR-[A-Z-]+")  # what a file that is handed out leaves to its user
@@ -101,7 +101,7 @@ def _first_line(error: BaseException) -> str:
     if message:
         place = ".".join(map(str, getattr(error, "absolute_path", ())))
         return f"{place + ': ' if place else ''}{message}"
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return lines(error)[0]
 
 
 def strings(node: Any) -> Iterator[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.cluster import check, nodes
 from pipeline.cluster.description import Description
 from pipeline.cluster.nodes import Node
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, lines
 
 POLL_SECONDS = 3
 KEY = "~/ray_bootstrap_key.pem"  # where Ray leaves the key on the head
@@ -107,7 +107,7 @@ class Cluster:
         done = self._ssh("true")
         if done.returncode:
             auth = self.described.given["auth"]
-            said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+            said = lines(done.stderr, "no answer")[-1]
             key = auth.get("ssh_private_key")
             raise PipelineError(f"{self.described.head}: no SSH as {auth['ssh_user']} with {key}: {said}")
 

@@ -36,6 +36,12 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= MOST else f"{text[:MOST]}..."
 
 
+def lines(said: object, otherwise: str = "") -> list[str]:
+    """The lines of a message of pages, without empty ones; where there are none, `otherwise`, or its kind."""
+    found = [line.strip() for line in str(said).splitlines() if line.strip()]
+    return found or [otherwise or type(said).__name__]
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the memory did not suffice, by whoever says so: Python, torch, or the system's loader."""
     kinds = RuntimeError | ImportError  # of torch, and of libraries that find no room to be loaded

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,11 @@ def parse_json(text: str | bytes) -> Any:
 def round_significant(value: float) -> float:
     """Round to six significant digits, as files of figures hold them: the rest is the machine's rounding."""
     return value if isinstance(value, int) else float(f"{value:.6g}")
+
+
+def rounded(values: Mapping[str, float]) -> dict[str, float]:
+    """Figures by name, each rounded so."""
+    return {name: round_significant(value) for name, value in values.items()}
 
 
 def md5(path: Path) -> str:

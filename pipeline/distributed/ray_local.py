@@ -17,17 +17,15 @@ import ray
 from ray._private import ray_constants
 
 from pipeline.common import machine_limits, process_exit
-from pipeline.common.errors import Interrupted, PipelineError
+from pipeline.common.errors import Interrupted, PipelineError, lines
 from pipeline.common.progress import console
-from pipeline.distributed import ray_folder, start_deadline
+from pipeline.distributed import object_store, ray_folder, start_deadline
 
 # No node of it is ever announced to be taken away.
 ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 # By which Ray keeps to the loopback interface on systems where it knows of no clusters.
 CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
-# As Ray sizes its object store where nothing narrows the memory.
-STORE_SHARE, STORE_LEAST, STORE_MOST = 0.3, 100 * 1024**2, 10 * 10**9
 SHARED_MEMORY = Path("/dev/shm")
 
 TRIES = 2  # a machine under load may take longer than Ray waits
@@ -64,7 +62,7 @@ def start(**settings: Any) -> None:
             _clean(before)
             if not left or isinstance(error, ValueError):  # a setting that is wrong stays wrong
                 raise _no_start(error, limit) from error
-            said = _line(error)
+            said = lines(error)[0].rstrip(".")
             console.print(f"Ray did not start: {said}; trying once more", markup=False)
 
 
@@ -115,8 +113,7 @@ def resources() -> dict[str, Any]:
     memory = machine_limits.memory()
     if memory.limited:
         shared = shutil.disk_usage(SHARED_MEMORY).total if SHARED_MEMORY.is_dir() else 0
-        store = min(int(memory.available * STORE_SHARE), max(STORE_MOST, int(shared * 0.95)))
-        found["object_store_memory"] = max(store, STORE_LEAST)
+        found["object_store_memory"] = object_store.size(memory.available, shared)
     return found
 
 
@@ -151,7 +148,7 @@ def few_processes() -> str:
 
 
 def _no_start(error: Exception, limit: str) -> PipelineError:
-    return PipelineError(f"Ray cannot start: {_line(error)}{limit}; run the command again")
+    return PipelineError(f"Ray cannot start: {lines(error)[0].rstrip('.')}{limit}; run the command again")
 
 
 def _clean(before: set[psutil.Process]) -> None:
@@ -161,9 +158,3 @@ def _clean(before: set[psutil.Process]) -> None:
         ray.shutdown()
     for process in set(psutil.Process().children(recursive=True)) - before:
         process_exit.kill(process)
-
-
-def _line(error: BaseException) -> str:
-    """The first line of what may be pages."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0].rstrip(".")

@@ -9,7 +9,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, lines
 from pipeline.distributed import ray_session
 from pipeline.distributed.placement import RankRequest
 from pipeline.distributed.process_group import LocalTorchConfig
@@ -123,11 +123,7 @@ def _explain(error: BaseException) -> str:
     if failures:
         rank, cause = min(failures.items())
         what = f"training failed once too often (see --max-failures), last on rank {rank}"
-        said = _lines(getattr(cause, "cause", None) or cause)[-1]
+        said = lines(getattr(cause, "cause", None) or cause)[-1]
     else:
-        what, said = "Ray lost a process that training needs", _lines(error)[0]
+        what, said = "Ray lost a process that training needs", lines(error)[0]
     return f"{what}: {said.rstrip('.')}; checkpoints are kept, and the same command goes on from them"
-
-
-def _lines(error: BaseException) -> list[str]:
-    return str(error).strip().splitlines() or [type(error).__name__]

@@ -10,15 +10,16 @@ from typing import Literal
 
 from rich.filesize import decimal
 
+from pipeline.common import wording
+from pipeline.distributed import object_store
 from pipeline.distributed.ray_folder import REMEDY
-from pipeline.doctor.needs import CHANNELS, RAY_SHARE, Experiment
+from pipeline.doctor.needs import CHANNELS, Experiment
 from pipeline.doctor.speed import Gpu, SpeedResult
 from vae.config import TrainConfig
 
 Status = Literal["ok", "warning", "problem"]
 
 LITTLE = 1.25  # times what a run needs: sizes are estimates, so less room than that is worth a word
-RAY_STORE_LIMIT = 10 * 10**9  # bytes: Ray's object store is no larger where /dev/shm is smaller
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def shared_memory(free: int | None, available: int, images: int) -> Finding:
     Ray sizes its store by the machine's available memory, not by need, and where /dev/shm is smaller than
     that it takes files in its temporary folder instead.
     """
-    what, store = "shared memory", min(int(available * RAY_SHARE), RAY_STORE_LIMIT)
+    what, store = "shared memory", object_store.size(available, free or 0)
     if images > store:
         return Finding(
             "warning",
@@ -221,31 +222,19 @@ def training_time(results: Sequence[SpeedResult], error: str, train: TrainConfig
     else:
         rate = sum(result.images_per_second for result in ranks)
         seconds = train.epochs * images * CHANNELS / rate
-        where = f"{rate:,.0f} channel images/s on {_count(len(ranks), 'core')}"
-    epochs = _count(train.epochs, "epoch")
-    return Finding("ok", what, f"about {duration(seconds)} for {epochs} of {images:,} images: {where}")
+        where = f"{rate:,.0f} channel images/s on {wording.count(len(ranks), 'core')}"
+    epochs = wording.count(train.epochs, "epoch")
+    return Finding(
+        "ok", what, f"about {wording.duration(seconds)} for {epochs} of {images:,} images: {where}"
+    )
 
 
 def summary(findings: Sequence[Finding]) -> str:
     """The last line of the screen."""
     counts = {status: sum(f.status == status for f in findings) for status in ("problem", "warning")}
-    named = [_count(count, status) for status, count in counts.items() if count]
+    named = [wording.count(count, status) for status, count in counts.items() if count]
     if counts["problem"]:
         return f"Not ready: {' and '.join(named)}."
     inside = any(f.what == "workspace" and f.status == "ok" for f in findings)
     go = "`dvc repro` runs the pipeline" if inside else "`vaepipe init DIR` makes a workspace"
     return f"Ready{', with ' + named[0] if named else ''}: {go}."
-
-
-def duration(seconds: float) -> str:
-    """A duration as people say it: an estimate deserves two figures."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes / 60:.1f} h" if minutes < 36 * 60 else f"{minutes / 60 / 24:.1f} days"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

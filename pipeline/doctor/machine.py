@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 import pipeline
 from pipeline.common import paths
+from pipeline.common.errors import lines
 from pipeline.doctor.speed import SpeedResult, SpeedTest
 
 HOME = Path(str(pipeline.__file__)).resolve().parents[1]  # the checkout, or site-packages
@@ -173,7 +174,7 @@ def measure(test: SpeedTest, ranks: int) -> tuple[list[SpeedResult], str]:
         for process in processes:
             out, trouble = process.communicate(timeout=MEASURE_SECONDS)
             if process.returncode:
-                return [], (trouble.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+                return [], lines(trouble, f"exit status {process.returncode}")[-1]
             results.append(TypeAdapter(SpeedResult).validate_json(out))
         return results, ""
     except subprocess.TimeoutExpired:

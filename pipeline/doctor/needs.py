@@ -13,7 +13,6 @@ NUMBER = 4  # bytes of a float32
 COPIES = 3  # of each weight in a checkpoint: itself and Adam's two moments
 EPOCHS_KEPT = 3  # on the disk at once: two whole ones, and the one being written
 
-RAY_SHARE = 0.3  # of the available memory, which Ray gives to its object store
 # Measured: Ray's own processes and the driver, and a rank with torch in it.
 BASE_MEMORY, RANK_MEMORY = 1_800_000_000, 300_000_000
 

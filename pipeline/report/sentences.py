@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.common import paths
+from pipeline.common.wording import count, listed
 from pipeline.evaluation.registry import METRICS, MINUS
 from pipeline.experiment.params import Params
 from pipeline.report.table import linear
@@ -60,7 +61,7 @@ def number(value: float, form: str) -> str:
 def about(model: ModelConfig, noun: str) -> str:
     """Model that was fitted, as the beginning of a sentence."""
     network = {"mlp": "fully connected", "conv": "convolutional"}[model.architecture]
-    kind = f"{network}, {_count(model.latent, 'latent unit')}"
+    kind = f"{network}, {count(model.latent, 'latent unit')}"
     pixels = f"{LIKELIHOODS[model.likelihood]} pixels"
     if model.channels == "separate":
         return f"Three variational auto-encoders, one for each colour channel ({kind} each, {pixels})"
@@ -110,10 +111,10 @@ def units(params: Params, metrics: Metrics) -> str:
         return ""
     latent = params.model.latent
     if len(used) > 1:
-        names = _listed(paths.components(params.model.channels))
-        begin = f"The {names} models use {_listed(used)} of their {_count(latent, 'latent unit')} each"
+        names = listed(paths.components(params.model.channels))
+        begin = f"The {names} models use {listed(used)} of their {count(latent, 'latent unit')} each"
     else:
-        begin = f"The model uses {used[0]} of its {_count(latent, 'latent unit')}"
+        begin = f"The model uses {used[0]} of its {count(latent, 'latent unit')}"
     share = sum(used) / (latent * len(used))
     if share == 0:
         return (
@@ -156,7 +157,7 @@ def pictures(params: Params, metrics: Metrics, values: int) -> str:
     label = " and a label" if params.model.conditional else ""
     several = sum(used) > 1 or bool(label)
     return (
-        f"{begin} Blur comes from what does not pass: {_count(sum(used), 'number')}{label} "
+        f"{begin} Blur comes from what does not pass: {count(sum(used), 'number')}{label} "
         f"{'stand' if several else 'stands'} for the {values:,} values of an image, and the decoder shows "
         f"the mean of all images that {'they fit' if several else 'it fits'}."
     )
@@ -202,7 +203,7 @@ def left_out(params: Params, metrics: Metrics) -> str:
     rgb, written = metrics["rgb"], []
     if "floor" in rgb and "linear_cost" not in rgb:
         without = [c for c in metrics if c in paths.COLOURS and "linear_cost" not in metrics[c]]
-        of = f" of {_listed(without)}" if without else ""
+        of = f" of {listed(without)}" if without else ""
         written.append(
             f"There is no linear model to compare the cost with: the pixels{of} are black or white, and "
             "under a Bernoulli likelihood every error of a linear model would cost without bound."
@@ -261,12 +262,3 @@ def _than_this(more: float, form: str, unit: str) -> str:
     if float(format(more, form).replace(",", "")) == 0:
         return "just as much as this one"
     return f"{number(abs(more), form)} {unit} {'more' if more > 0 else 'less'} than this one"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _listed(values: Sequence[object]) -> str:
-    *most, last = map(str, values)
-    return f"{', '.join(most)} and {last}" if most else last

@@ -1,7 +1,6 @@
 """merge: reconstruct the test images with every component's model, as RGB; measure them; write the report."""
 
 import csv
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,10 +78,10 @@ def run(params: Params) -> None:
         samples = latent_pictures.samples(
             {component.name: component.model for component in components}, test.side, seed
         )
-    metrics = {name: _rounded(values) for name, values in metrics.items()}
+    metrics = {name: files.rounded(values) for name, values in metrics.items()}
     chosen, history = test.part(shown), _history()
     files.write_json(paths.TEST_METRICS, metrics)
-    files.write_json(paths.SUMMARY, _rounded(headline(metrics[paths.JOINT], history)))
+    files.write_json(paths.SUMMARY, files.rounded(headline(metrics[paths.JOINT], history)))
     page.write(
         paths.REPORT,
         page.Content(
@@ -109,10 +108,6 @@ def _measure(component: Component, side: tuple[int, int], seed: int) -> tuple[di
         name, model, evaluation, component.images_ND, component.labels_N, component.linear, seed
     )
     return metrics, latent_pictures.units(model, evaluation, side)
-
-
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: files.round_significant(value) for name, value in values.items()}
 
 
 def _components(params: Params, test: Images) -> list[Component]:

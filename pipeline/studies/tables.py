@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.common import files, paths
+from pipeline.common.wording import listed
 from pipeline.evaluation.registry import METRICS, Metric
 from pipeline.studies.noise import Noise, noise
 from pipeline.trials.planning import Trial
@@ -208,17 +209,11 @@ def _against_the_defaults(metric: Metric, ranked: Sequence[tuple[float, str]], b
         ],
     }
     compared = [
-        f"{_listed(labels)} {'is' if len(labels) == 1 else 'are'} {how} the defaults"
+        f"{listed(labels)} {'is' if len(labels) == 1 else 'are'} {how} the defaults"
         for how, labels in groups.items()
         if labels
     ]
     return f"By {metric.title}, {'; '.join(compared)}."
-
-
-def _listed(labels: Sequence[str]) -> str:
-    if len(labels) < 3:
-        return " and ".join(labels)
-    return f"{', '.join(labels[:-1])} and {labels[-1]}"
 
 
 def _is_noise(outcome: Outcome) -> bool:

@@ -164,16 +164,12 @@ def _report(
         _measure(metrics, "validation", states, data.validation, seed, device)
     pictures = _measure(metrics, "test", states, data.test, seed, device)
     metrics = {
-        component: {split: _rounded(values) for split, values in splits.items()}
+        component: {split: files.rounded(values) for split, values in splits.items()}
         for component, splits in metrics.items()
     }
     shown = pictures[evenly_spaced(len(pictures), SHOWN)]
     snapshot = Snapshot(epoch, metrics, shown, history, seconds)
     return TrialReport(epoch, _costs(last), seconds, snapshot)
-
-
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: files.round_significant(value) for name, value in values.items()}
 
 
 def _costs(records: Sequence[EpochMetrics]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from pipeline.common import paths
-from pipeline.common.errors import PipelineError
+from pipeline.common.errors import PipelineError, lines
 from pipeline.distributed import placement, ray_session
 from pipeline.distributed.compute import Compute
 from pipeline.distributed.placement import ClusterResources
@@ -179,7 +179,7 @@ class _EndsAtAFault(tune.Stopper):  # type: ignore[misc]
 def _reason(trial: TuneTrial) -> str:
     """One line from Ray's pages."""
     error = trial.get_pickled_error() or trial.get_error() or "its process ended"
-    return (str(error).strip().splitlines() or ["its process ended"])[-1]
+    return lines(error)[-1]
 
 
 def one_trial_each(count: int) -> Any:
@@ -231,9 +231,8 @@ def run(
         if callback.fault:
             raise callback.fault
         if error:
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise PipelineError(
-                f"Ray ended the trials: {said}; the same command goes on from what is finished"
+                f"Ray ended the trials: {lines(error)[0]}; the same command goes on from what is finished"
             )
 
 

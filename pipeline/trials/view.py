@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.common import wording
 from pipeline.common.progress import console
 
 State = Literal["waiting", "running", "finished", "stopped", "failed"]
@@ -84,7 +85,7 @@ class TrialsView:
             line = self.lines[name]
             line.epoch, line.cost, line.seconds = epoch, cost, seconds
         if not console.is_terminal and time.monotonic() - line.said >= self.LINE_SECONDS:
-            left = f"  {_duration(line.left)} left" if line.left else ""
+            left = f"  {wording.duration(line.left)} left" if line.left else ""
             self._say(name, f"epoch {epoch}/{line.epochs}  {cost}{left}")
 
     def end(self, name: str, state: State, text: str) -> None:
@@ -105,7 +106,7 @@ class TrialsView:
             if any(line.state == state for line in lines)
         )
         left = self._left(lines)
-        title = f"{self.title}: {counts}" + (f", about {_duration(left)} left" if left else "")
+        title = f"{self.title}: {counts}" + (f", about {wording.duration(left)} left" if left else "")
         table = Table(
             title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
         )
@@ -117,7 +118,11 @@ class TrialsView:
             running = line.state == "running"
             state = f"[{COLORS[line.state]}]{line.state}[/]"
             table.add_row(
-                escape(line.label), state, epoch, line.cost, _duration(line.left) if running else ""
+                escape(line.label),
+                state,
+                epoch,
+                line.cost,
+                wording.duration(line.left) if running and line.left else "",
             )
         if len(lines) > room:
             table.add_row(f"and {len(lines) - room} more", "", "", "", "")
@@ -140,11 +145,3 @@ class TrialsView:
         self.lines[name].said = time.monotonic()
         if not console.is_terminal:
             console.print(f"{self.lines[name].label}  {text}", soft_wrap=True, markup=False)
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

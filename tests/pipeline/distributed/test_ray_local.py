@@ -17,7 +17,7 @@ import pytest
 from pipeline.common import machine_limits, process_exit
 from pipeline.common.errors import Interrupted, PipelineError
 from pipeline.common.machine_limits import Memory
-from pipeline.distributed import ray_folder, ray_local, ray_session
+from pipeline.distributed import object_store, ray_folder, ray_local, ray_session
 from pipeline.doctor import checks
 
 LONG = "x" * 80
@@ -105,7 +105,7 @@ def test_ray_is_given_what_this_process_may_use(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(machine_limits, "memory", lambda: Memory(8 * 10**9, 4 * 10**9, limited=True))
     assert ray_local.resources()["object_store_memory"] == int(1.2 * 10**9)
     monkeypatch.setattr(machine_limits, "memory", lambda: Memory(10**8, 10**8, limited=True))
-    assert ray_local.resources()["object_store_memory"] == ray_local.STORE_LEAST
+    assert ray_local.resources()["object_store_memory"] == object_store.LEAST
 
 
 @pytest.fixture

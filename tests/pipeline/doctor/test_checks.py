@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.common import wording
 from pipeline.doctor import checks
 from pipeline.doctor.checks import Answer, Finding
 from pipeline.doctor.speed import SpeedResult
@@ -118,7 +119,7 @@ def test_training_time_where_torch_is_broken() -> None:
     [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (9000, "2.5 h"), (3 * 86400, "3.0 days")],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert checks.duration(seconds) == text
+    assert wording.duration(seconds) == text
 
 
 def test_summary() -> None:
