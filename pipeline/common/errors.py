@@ -8,10 +8,12 @@ from itertools import islice
 MOST = 500  # characters of another's message: some hold the whole of what was wrong
 
 # Of a URL: a user and a password, which may be written with slashes, or a token alone; and what a query says.
-_BEFORE_HOST = re.compile(r"(?<=://)(?:[^\s/@:?#]*:(?!\d+/)[^\s@]*|[^\s/@:?#]+)(?=@)")
+# Of bounded length, since the whole of somebody's file may be searched.
+_BEFORE_HOST = re.compile(r"(?<=://)(?:[^\s/@:?#]{0,200}:(?!\d{1,5}/)[^\s@]{0,300}|[^\s/@:?#]{1,300})(?=@)")
 _MEMORY = re.compile("out of memory|allocate memory|failed to map segment")
 _IN_QUERY = re.compile(
-    r"([?&][\w.-]*(?:key|token|secret|sig|signature|password|credential)=)[^&\s'\";,]*[^&\s'\";,:)]", re.I
+    r"([?&][\w.-]{0,50}(?:key|token|secret|sig|signature|password|credential)=)[^&\s'\";,]{0,2000}[^&\s'\";,:)]",
+    re.I,
 )
 
 
@@ -60,7 +62,9 @@ def printable(name: object) -> str:
 
     Passwords and the like in a URL are left out: `https://***@host/file?token=***`.
     """
-    text = _IN_QUERY.sub(r"\1***", _BEFORE_HOST.sub("***", str(name)))
+    text = str(name)
+    if "://" in text:
+        text = _IN_QUERY.sub(r"\1***", _BEFORE_HOST.sub("***", text))
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

@@ -24,7 +24,13 @@ AFTER_CTRL_C = 5.0  # seconds for the process to answer itself
 def enforced(seconds: float, message: str) -> Iterator[None]:
     """Kill this process if the block takes longer, or does not answer Ctrl-C; `message` is said first."""
     command = [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(seconds), message]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as watching:
+    # What ignores Ctrl-C as it begins answers it by no page of its own, until it has an answer.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        watching = subprocess.Popen(command, stdin=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with watching:
         try:
             yield
         finally:

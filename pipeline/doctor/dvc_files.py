@@ -42,7 +42,10 @@ def _config(dvc: Path) -> Iterator[tuple[str, str]]:
     try:
         Config(dvc_dir=str(dvc))
     except ConfigError as error:
-        yield f"{dvc.name}/config: {one_line(error)}", "mend it, or write it anew: `vaepipe init` makes one"
+        yield (
+            f"{dvc.name}/config: {one_line(error)}",
+            "mend it, or take that of a new workspace (vaepipe init DIR)",
+        )
 
 
 def _running(dvc: Path) -> Iterator[tuple[str, str]]:

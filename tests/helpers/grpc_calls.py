@@ -7,7 +7,7 @@ import struct
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, SETTINGS = 0, 1, 4
 END_STREAM, END_HEADERS = 1, 4
-OK, UNIMPLEMENTED, UNAUTHENTICATED = 0, 12, 16
+OK, UNAUTHENTICATED = 0, 16
 STATUS = re.compile(rb"grpc-status.(\d+)", re.DOTALL)
 
 

@@ -1,5 +1,7 @@
 """What is said of errors, and what is not."""
 
+import time
+
 import pytest
 
 from pipeline.common.errors import one_line, printable
@@ -22,3 +24,10 @@ from pipeline.common.errors import one_line, printable
 def test_secrets_of_urls_are_left_out(said: str, shown: str) -> None:
     assert printable(said) == shown
     assert one_line(ValueError(f"{said}\n")) == shown
+
+
+@pytest.mark.parametrize("part", ["://a:", "://", "://?key", "://?key=", "://a?a&a:"])
+def test_texts_that_are_made_to_take_long_take_no_time(part: str) -> None:
+    started = time.monotonic()
+    printable(part * (200_000 // len(part)))  # as large as a file of YAML may be
+    assert time.monotonic() - started < 5
