@@ -75,11 +75,13 @@ class Journal:
         self.tried[name(tried.setting)] = tried
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
+            left = json.dumps(_entry(tried)).encode() + b"\n"
+            # Without a buffer, which would try once more to write what was given up.
+            with self.path.open("ab", buffering=0) as file:
                 before = file.tell()
                 try:
-                    file.write(json.dumps(_entry(tried)).encode() + b"\n")
-                    file.flush()
+                    while left:
+                        left = left[file.write(left) :]
                     os.fsync(file.fileno())
                 except OSError:
                     # A line that another one is added to would be damaged in the middle of the file.

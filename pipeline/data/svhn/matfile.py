@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +15,7 @@ from pipeline.common.errors import PipelineError
 from pipeline.common.image_limits import unpacked_trouble
 
 PACKED = 15  # the kind of an element that holds another one
+MOST_VARIABLES = 10_000  # SVHN's files have two
 HEAD = 4096  # bytes, in which the names and the sizes of a variable stand
 REMEDY = "delete it and run `dvc repro -f download`, or mend the source"
 
@@ -76,7 +78,11 @@ def _check_size(path: Path) -> None:
 def _unpacked(file: BinaryIO, order: str) -> Iterator[int]:
     """Bytes that the numbers of each packed variable say they are; `order` is struct's, of bytes."""
     tag = struct.Struct(f"{order}II")
-    while begins := file.read(tag.size):
+    for number in count():
+        if not (begins := file.read(tag.size)):
+            return
+        if number == MOST_VARIABLES:
+            raise ValueError(f"more than {MOST_VARIABLES:,} variables")
         kind, size = tag.unpack(begins)
         end = file.tell() + size
         if kind == PACKED:

@@ -85,6 +85,14 @@ def test_arrays_that_are_unpacked_whole_are_bounded_too(tmp_path: Path, name: st
         encode(path)
 
 
+def test_a_mat_file_of_nothing_but_empty_variables(tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "x.mat", {"X": np.zeros(1)})
+    with (tmp_path / "x.mat").open("ab") as file:
+        file.truncate(100 << 20)  # of zeros, which are 13 million of them
+    with pytest.raises(PipelineError, match="more than 10,000 variables"):
+        encode(tmp_path / "x.mat")
+
+
 def test_arrays_that_are_larger_than_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "x.npz", images=np.zeros((64, 32, 32, 3), np.uint8))
     monkeypatch.setattr(machine_limits, "memory", lambda: machine_limits.Memory(10**9, 100_000, limited=True))

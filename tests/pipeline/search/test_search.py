@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,6 +74,20 @@ def test_a_line_that_could_not_be_written_whole_harms_no_other(
     assert journal.path.read_bytes() == before
     journal.write(SearchTrial({"model.latent": 4}))
     assert [t.setting["model.latent"] for t in Journal("key").tried.values()] == [2, 4]
+
+
+def test_a_line_of_which_a_part_was_written_is_taken_back(workspace: Path) -> None:
+    journal = Journal("key")
+    journal.write(SearchTrial({"model.latent": 2}))
+    before = journal.path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+        with pytest.raises(PipelineError, match="File too large"):
+            journal.write(SearchTrial({"model.latent": 3}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert journal.path.read_bytes() == before
 
 
 def test_a_damaged_line_is_named(workspace: Path) -> None:
