@@ -84,7 +84,7 @@ def _engine(job: Job, images: Tensor) -> tuple[list[float], tuple[float, ...]]:
 
 def _peer(job: Job, images: Tensor) -> tuple[list[float], tuple[float, ...]]:
     if job.kind == "textbook":
-        from bench.textbook import fit as fit_one
+        from vae.accept.textbook import fit as fit_one
     else:
         from bench.pythae_loop import fit as fit_one
     channels = [fit_one(image, PAPER_MODEL, job.epochs + 1, job.batch_size, job.device) for image in images]

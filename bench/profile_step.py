@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 from bench.__main__ import machine
 from vae import randomness
 from vae.config import PAPER_MODEL, PAPER_TRAIN, Sizes
-from vae.layers import _product
+from vae.products import onednn
 from vae.stack import Stack, initial_state
 from vae.step import ALONE, Step
 
@@ -82,7 +82,7 @@ def products(batch_size: int) -> None:
         # Nobody asks for the gradient of the pixels.
         for a, b in pairs[: 2 if number == 0 else 3]:
             work += 2 * a.shape[0] * a.shape[1] * b.shape[0]
-            mine.append(lambda a=a, b=b: _product(a, b))  # type: ignore[misc]
+            mine.append(lambda a=a, b=b: onednn(a, b.t()))  # type: ignore[misc]
             torchs.append(lambda a=a, b=b: torch.mm(a, b.t()))  # type: ignore[misc]
     for name, calls in (("oneDNN", mine), ("torch.mm", torchs)):
         each = seconds(lambda calls=calls: [call() for _ in range(50) for call in calls]) / 50  # type: ignore[misc]

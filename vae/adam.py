@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 
 @torch.no_grad()
@@ -13,28 +12,32 @@ def adam_step(
     gradients: Sequence[Tensor],
     first_moments: Sequence[Tensor],
     second_moments: Sequence[Tensor],
-    steps: Sequence[Tensor],
-    learning_rate: Tensor | float,
+    step: Tensor,
+    learning_rate: Tensor,
+    gradient_scale: Tensor | None = None,
 ) -> None:
-    """Step the parameters in place along the gradients; moments and counts of steps go with them.
+    """Step the parameters in place along the gradients, and their moments with them.
 
-    All have an entry a parameter; `steps` are float tensors: the fused kernel counts on the device.
+    All have an entry a parameter. On the parameters' device, float32 and of no dimension: `step`, which is
+    this one's number, from 1; and, where it is given, what the gradients are divided by.
     """
-    # The functional form of torch.optim.Adam: the class imports torch._dynamo, a second of start-up.
-    adam(
+    # The kernel of torch.optim.Adam(fused=True): that class, and the function below it, count the steps of
+    # each parameter in an operator of their own, and cannot divide.
+    torch._fused_adam_(
         list(parameters),
-        # The fused kernel goes through memory as it lies: a gradient in another order would be misread.
+        # The kernel goes through memory as it lies: a gradient in another order would be misread.
         [gradient.contiguous() for gradient in gradients],
         list(first_moments),
         list(second_moments),
-        max_exp_avg_sqs=[],
-        state_steps=list(steps),
-        fused=True,
-        amsgrad=False,
+        [],
+        [step] * len(parameters),
+        lr=learning_rate,
         beta1=0.9,
         beta2=0.999,
-        lr=learning_rate,
-        weight_decay=0.0,
         eps=1e-8,
+        weight_decay=0.0,
+        amsgrad=False,
         maximize=False,
+        grad_scale=gradient_scale,
+        found_inf=None,
     )

@@ -79,7 +79,6 @@ def fit(model: Classifier, images: Tensor, labels: Tensor, seed: int) -> Generat
     """
     parameters: list[Tensor] = list(model.parameters())
     first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
-    counts = [torch.tensor(0.0) for _ in parameters]
     draw, sources_MD = randomness.generator(seed, NAME, "order"), shift_sources(model.sizes, SHIFT)
     model.train()
     for step in range(STEPS):
@@ -88,8 +87,8 @@ def fit(model: Classifier, images: Tensor, labels: Tensor, seed: int) -> Generat
         x = _shifted(images[chosen] / 255, sources_MD, draw)
         loss = F.cross_entropy(model(x, mask), labels[chosen], label_smoothing=SMOOTHING)
         gradients = torch.autograd.grad(loss, parameters)
-        rate = schedule.learning_rate(step, STEPS, RATE, WARMUP, "cosine")
-        adam_step(parameters, gradients, first, second, counts, rate)
+        rate = torch.tensor(schedule.learning_rate(step, STEPS, RATE, WARMUP, "cosine"))
+        adam_step(parameters, gradients, first, second, torch.tensor(step + 1.0), rate)
         yield step
     model.eval()
 

@@ -99,5 +99,8 @@ def _levels(sizes: Sizes, config: ModelConfig) -> list[tuple[int, int]]:
 
 def _even(h: Tensor) -> Tensor:
     """Pictures with even sides: an odd one's last row once more."""
-    odd = (0, h.shape[-1] % 2, 0, h.shape[-2] % 2)
-    return F.pad(h.flatten(0, 1), odd, mode="replicate").unflatten(0, h.shape[:2]) if any(odd) else h
+    # Not by F.pad, whose derivative has no order of adding up on a GPU.
+    for side in (-1, -2):
+        if h.shape[side] % 2:
+            h = torch.cat([h, h.narrow(side, h.shape[side] - 1, 1)], dim=side)
+    return h

@@ -39,7 +39,7 @@ def evaluate(
     The noise is a function of (seed, component), the same at every call.
     """
     _, images, pixels = images_CND.shape
-    latent = model.mu.weight.shape[-1]
+    latent = model.config.latent
     draws = [randomness.generator(seed, component, "evaluation") for component in components]
     sums = []  # of each batch: reconstruction, KL, squared error, mu and its square
     for start in range(0, images, BATCH):
@@ -86,7 +86,7 @@ def bound(
 ) -> Bound:
     """Bound one model (C = 1) on uint8 images; one image at a time, since more would leave a CPU's cache."""
     draw = randomness.generator(seed, component, "bound")
-    latent = model.mu.weight.shape[-1]
+    latent = model.config.latent
     weighted = cost = 0.0
     for n in range(len(images_ND)):
         x = images_ND[None, n : n + 1] / 255

@@ -94,7 +94,8 @@ def fit(
     validation, validation_labels = _on(validation_CND, device), _on(validation_labels_N, device)
 
     def draw(epoch: int) -> randomness.EpochDraw:
-        numbers = randomness.draw_epoch(config, components, epoch, images, stack.latent)
+        whole = randomness.draw_epoch(config, components, epoch, images, stack.latent)
+        numbers = whole.part(shard.part(config.batch_size))
         return numbers.pinned() if device.type == "cuda" else numbers
 
     # Numbers for the next epoch are drawn while this one is stepped.

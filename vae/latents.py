@@ -15,7 +15,7 @@ REACH = 3.0  # standard deviations of the prior that a traversal goes to each si
 def sample_prior(model: VAE, component: str, count: int, seed: int) -> Tensor:
     """Draws of z, (count, K), a function of (seed, component)."""
     draw = randomness.generator(seed, component, "samples")
-    return torch.from_numpy(draw.standard_normal((count, model.mu.weight.shape[-1]), "float32"))
+    return torch.from_numpy(draw.standard_normal((count, model.config.latent), "float32"))
 
 
 @torch.no_grad()
@@ -31,7 +31,7 @@ def decode(model: VAE, z_NK: Tensor, labels_N: Tensor | None = None) -> Tensor:
 def traverse(model: VAE, units: Sequence[int], steps: int, label: int | None = None) -> Tensor:
     """One unit at a time from -REACH to REACH, the others at 0, (units, steps, D)."""
     values = torch.linspace(-REACH, REACH, steps, dtype=torch.float32)
-    z = torch.zeros(len(units), steps, model.mu.weight.shape[-1], dtype=torch.float32)
+    z = torch.zeros(len(units), steps, model.config.latent, dtype=torch.float32)
     for row, unit in enumerate(units):
         z[row, :, unit] = values
     labels = None if label is None else torch.full((len(units) * steps,), label)

@@ -1,16 +1,17 @@
 """p(x|z): how the decoder's outputs become a distribution over pixels.
 
-Each class has `log_prob`, `mean` and `sample`, and `link`, the outputs whose mean is given. Pixels come and
+Each class has `nll`, `mean` and `sample`, and `link`, the outputs whose mean is given. Pixels come and
 go as brightness, x = byte / 255 in [0, 1]. A density is over v = (byte + u) / 256 with u uniform in [0, 1]
 (dequantisation, Theis et al. 2016), and what counts is the log-density's expectation over u. That is exact,
 and no u is drawn: both logarithms are polynomials in v of low degree. Outputs are (C, B, D).
 """
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from vae.config import Likelihood
@@ -23,8 +24,8 @@ class PixelLikelihood(Protocol):
 
     density: bool  # whether it is one, so that bits per dimension have a meaning
 
-    def log_prob(self, outputs_CBD: Tensor, x_CBD: Tensor) -> Tensor:
-        """Nats summed over pixels, (C, B), of brightness x in [0, 1]."""
+    def nll(self, outputs_CBD: Tensor, x_CBD: Tensor) -> Tensor:
+        """-log p(x|z), nats summed over pixels, (C, B), of brightness x in [0, 1]."""
 
     def mean(self, outputs_CBD: Tensor) -> Tensor:
         """E[x|z], brightness in [0, 1], (C, B, D): the reconstruction."""
@@ -50,8 +51,9 @@ class Bernoulli(nn.Module):
     def __init__(self, models: int) -> None:
         super().__init__()
 
-    def log_prob(self, logits_CBD: Tensor, x_CBD: Tensor) -> Tensor:
-        return -F.binary_cross_entropy_with_logits(logits_CBD, x_CBD, reduction="none").sum(-1)
+    def nll(self, logits_CBD: Tensor, x_CBD: Tensor) -> Tensor:
+        nats_CB: Tensor = _CrossEntropy.apply(logits_CBD, x_CBD)  # type: ignore[no-untyped-call]
+        return nats_CB
 
     def mean(self, logits_CBD: Tensor) -> Tensor:
         return torch.sigmoid(logits_CBD)
@@ -75,9 +77,9 @@ class ContinuousBernoulli(nn.Module):
     def __init__(self, models: int) -> None:
         super().__init__()
 
-    def log_prob(self, logits_CBD: Tensor, x_CBD: Tensor) -> Tensor:
+    def nll(self, logits_CBD: Tensor, x_CBD: Tensor) -> Tensor:
         half = logits_CBD / 2
-        return ((2 * _dequantised(x_CBD) - 1) * half - _log_sinhc(half)).sum(-1)
+        return (_log_sinhc(half) - (2 * _dequantised(x_CBD) - 1) * half).sum(-1)
 
     def mean(self, logits_CBD: Tensor) -> Tensor:
         return _brightness(_continuous_mean(logits_CBD))
@@ -121,13 +123,13 @@ class Gaussian(nn.Module):
         """Logarithm of v's standard deviation, (C,)."""
         return math.log(self.START) + self.PACE * self.scale
 
-    def log_prob(self, outputs_CBD: Tensor, x_CBD: Tensor) -> Tensor:
+    def nll(self, outputs_CBD: Tensor, x_CBD: Tensor) -> Tensor:
         log_deviation_C1 = self.log_deviation()[:, None]
-        error_CB = (_dequantised(outputs_CBD) - _dequantised(x_CBD)).square().sum(-1)
+        error_CB = (outputs_CBD - x_CBD).square().sum(-1) * (255 / 256) ** 2
         # Of u, which is uniform over 1/256: its variance.
         error_CB = error_CB + outputs_CBD.shape[-1] / (12 * 256**2)
         normaliser = outputs_CBD.shape[-1] * (log_deviation_C1 + 0.5 * math.log(2 * math.pi))
-        return -0.5 * error_CB * torch.exp(-2 * log_deviation_C1) - normaliser
+        return 0.5 * error_CB * torch.exp(-2 * log_deviation_C1) + normaliser
 
     def mean(self, outputs_CBD: Tensor) -> Tensor:
         return outputs_CBD.clamp(0, 1)
@@ -146,6 +148,24 @@ LIKELIHOODS: dict[Likelihood, type[Bernoulli] | type[ContinuousBernoulli] | type
     "continuous_bernoulli": ContinuousBernoulli,
     "gaussian": Gaussian,
 }
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """-x log p - (1 - x) log(1 - p) = softplus(l) - x l of logits l, summed over pixels; by l: p - x."""
+
+    @staticmethod
+    def forward(ctx: Any, logits_CBD: Tensor, x_CBD: Tensor) -> Tensor:
+        ctx.save_for_backward(logits_CBD, x_CBD)
+        return torch.addcmul(F.softplus(logits_CBD), x_CBD, logits_CBD, value=-1).sum(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_CB: Tensor) -> tuple[Tensor, None]:
+        logits_CBD, x_CBD = ctx.saved_tensors
+        g_CB1 = g_CB.unsqueeze(-1)
+        # The derivative of softplus is p.
+        weighted_p_CBD = torch.ops.aten.softplus_backward(g_CB1.expand_as(logits_CBD), logits_CBD, 1, 20)
+        return torch.addcmul(weighted_p_CBD, x_CBD, g_CB1, value=-1), None
 
 
 def _dequantised(x: Tensor) -> Tensor:

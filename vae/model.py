@@ -5,6 +5,7 @@ rounding.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,9 @@ class VAE(nn.Module):
         architecture = ARCHITECTURES[config.architecture]
         self.encoder = architecture.Encoder(models, sizes, config)
         features = architecture.Encoder.features(sizes, config)
-        self.mu = StackedLinear(models, features, config.latent)
-        # The paper deletes this head's bias.
-        self.logvar = StackedLinear(models, features, config.latent, bias=False)
+        # mu and log variance side by side, so that one product makes both.
+        self.heads = StackedLinear(models, features, 2 * config.latent, bias=False)
+        self.mu_bias = nn.Parameter(torch.zeros(models, config.latent))  # the paper deletes logvar's
         self.decoder = architecture.Decoder(models, sizes, config)
         self.sizes, self.config = sizes, config
         if config.shortcut:
@@ -52,10 +53,10 @@ class VAE(nn.Module):
         if self.config.centred:
             x_CBD = x_CBD - self.mean.unsqueeze(1)
         h = self.encoder(x_CBD, labels_CB)
-        mu = self.mu(h)
+        mu, logvar = self.heads(h).split(self.config.latent, dim=-1)
+        mu = mu + self.mu_bias.unsqueeze(1)
         if self.config.shortcut:
             mu = mu + self.inward(x_CBD)
-        logvar = self.logvar(h)
         if self.config.calibrated:
             # The decoder undoes it, so only the KL sees it: the posteriors' average comes to the prior.
             scale = self.log_scale.unsqueeze(1)
@@ -71,6 +72,23 @@ class VAE(nn.Module):
             outputs = outputs + self.outward(z_CBK)
         return outputs
 
+    def by_name(self, tensors: Iterable[Tensor]) -> dict[str, Tensor]:
+        """Tensors shaped as `parameters()`, one each, by the names that files give them; they share memory.
+
+        A file holds the two heads by themselves.
+        """
+        named = {}
+        for (name, _), tensor in zip(self.named_parameters(), tensors, strict=True):
+            if name == "heads.weight":
+                named["mu.weight"], named["logvar.weight"] = tensor.split(self.config.latent, dim=-1)
+            else:
+                named["mu.bias" if name == "mu_bias" else name] = tensor
+        return named
+
+    def weights(self) -> dict[str, Tensor]:
+        """All that a model file holds, by name, with the stack's axis: parameters, and the mean image."""
+        return self.by_name(self.parameters()) | dict(self.named_buffers())
+
 
 def initial_weights(
     component: str, images_ND: Tensor, sizes: Sizes, config: ModelConfig, seed: int
@@ -83,7 +101,7 @@ def initial_weights(
     draw = randomness.generator(seed, component, "weights")
     weights = {}
     model = VAE(1, sizes, config)
-    for name, parameter in model.named_parameters():
+    for name, parameter in model.by_name(model.parameters()).items():
         shape = parameter.shape[1:]
         if name.endswith("weight") and conv.ZERO not in name:
             bound = (6 / ((shape[0] + shape[1]) * math.prod(shape[2:]))) ** 0.5

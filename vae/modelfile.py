@@ -5,7 +5,6 @@ takes to build the model. A checkpoint holds Adam's moments and the history as w
 """
 
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +116,7 @@ def _state(
         state.epoch = _whole(about["epoch"])
         with torch.device("meta"):
             model = VAE(1, sizes, config)
-        named = chain(model.named_parameters(), model.named_buffers())
-        expected = {name: tensor.shape[1:] for name, tensor in named}
+        expected = {name: tensor.shape[1:] for name, tensor in model.weights().items()}
     # torch answers sizes that overflow with a RuntimeError.
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).split("\n")[0]

@@ -32,6 +32,15 @@ class EpochDraw:
     noise_SCBLK: Tensor  # float32, standard normal
     shift_SCB: Tensor  # int64, 0 to (2 shift + 1)^2: which of its shifted copies an image is
 
+    def part(self, images: slice) -> "EpochDraw":
+        """The numbers of some images of each batch, next to each other in memory."""
+        return EpochDraw(
+            *(
+                numbers[:, :, images].contiguous()
+                for numbers in (self.order_SCB, self.noise_SCBLK, self.shift_SCB)
+            )
+        )
+
     def pinned(self) -> "EpochDraw":
         """Copy them to memory from which a GPU copies by itself."""
         return EpochDraw(

@@ -4,9 +4,8 @@ A state is what a checkpoint holds. It belongs to one component, never to a stac
 stopped with three stacks of one goes on with one stack of three.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -50,26 +49,27 @@ class Stack:
         self.sizes, self.latent = states[0].sizes, states[0].config.latent
         self.model = assemble(states, device)
         self.parameters: list[Tensor] = list(self.model.parameters())
-        self._names = [name for name, _ in self.model.named_parameters()]
-        self._first = [torch.stack([s.first_moments[n] for s in states]).to(device) for n in self._names]
-        self._second = [torch.stack([s.second_moments[n] for s in states]).to(device) for n in self._names]
-        # The fused kernel counts on the device, once a tensor.
-        self._steps = [torch.tensor(float(states[0].steps), device=device) for _ in self._names]
+        self._first, self._second = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))
+        _fill(self.model.by_name(self._first), [state.first_moments for state in states])
+        _fill(self.model.by_name(self._second), [state.second_moments for state in states])
+        self.steps = states[0].steps  # of Adam, that were made; whoever steps counts
 
-    def step(self, gradients: Sequence[Tensor], learning_rate: Tensor) -> None:
-        """One step of Adam along the gradients, one a parameter."""
-        adam_step(self.parameters, gradients, self._first, self._second, self._steps, learning_rate)
+    def step(
+        self, gradients: Sequence[Tensor], step: Tensor, learning_rate: Tensor, gradient_scale: Tensor
+    ) -> None:
+        """One step of Adam along the gradients, one a parameter (see `adam_step`)."""
+        adam_step(self.parameters, gradients, self._first, self._second, step, learning_rate, gradient_scale)
 
     def tensors(self) -> list[Tensor]:
         """Everything that `step` changes."""
-        return [*self.parameters, *self._first, *self._second, *self._steps]
+        return [*self.parameters, *self._first, *self._second]
 
     def states(self, epoch: int, histories: Sequence[list[EpochMetrics]]) -> list[TrainingState]:
         """The models as states of their own, copied to the host."""
 
         def of(c: int, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
-            copies = (tensor[c].detach().to("cpu", copy=True) for tensor in tensors)
-            return dict(zip(self._names, copies, strict=True))
+            named = self.model.by_name(tensors)
+            return {name: tensor[c].detach().to("cpu", copy=True) for name, tensor in named.items()}
 
         return [
             replace(
@@ -77,7 +77,7 @@ class Stack:
                 weights=state.weights | of(c, self.parameters),
                 first_moments=of(c, self._first),
                 second_moments=of(c, self._second),
-                steps=int(self._steps[0]),
+                steps=self.steps,
                 epoch=epoch,
                 history=list(history),
             )
@@ -94,8 +94,13 @@ def assemble(states: Sequence[TrainingState], device: torch.device) -> VAE:
     # Of float32 on the host, whatever torch's defaults are.
     with torch.device("cpu"):
         model = VAE(len(states), first.sizes, first.config).float()
-    with torch.no_grad():
-        for name, tensor in chain(model.named_parameters(), model.named_buffers()):
-            for c, state in enumerate(states):
-                tensor[c].copy_(state.weights[name])
+    _fill(model.weights(), [state.weights for state in states])
     return model.to(device)
+
+
+@torch.no_grad()
+def _fill(stacked: Mapping[str, Tensor], alone: Sequence[Mapping[str, Tensor]]) -> None:
+    """Copy each model's tensors to its place in the stack's of the same names."""
+    for name, tensor in stacked.items():
+        for c, of_model in enumerate(alone):
+            tensor[c].copy_(of_model[name])

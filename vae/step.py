@@ -1,23 +1,21 @@
 """One optimiser step, and an epoch of them with nothing in between that waits for the device.
 
 The step reads its images and its noise from buffers that stay where they are, at a place that is counted on
-the device. So it is the same code everywhere: eager on a CPU and on Apple's GPUs, and on CUDA one graph that
-is recorded once and replayed, since there the time of a step is the time to launch its hundred small kernels.
+the device. So it is the same code everywhere, and it is recorded once and replayed (see `recording`): a model
+is so small that the time of a step is in good part the time to find out what to do next.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from vae import objective, precision, randomness, schedule
+from vae import objective, precision, randomness, recording, schedule
 from vae.config import TrainConfig
 from vae.shift import shift_sources
 from vae.stack import Stack
-
-WARM_UP = 3  # steps before the recording, in which CUDA's libraries allocate what they need
 
 
 @dataclass(frozen=True)
@@ -43,86 +41,130 @@ class Shard:
 
 
 ALONE = Shard()
+Part = Callable[[], object]
 
 
 class Step:
     """A stack's optimiser steps on its images."""
 
     def __init__(
-        self, stack: Stack, images_CND: Tensor, labels_N: Tensor | None, config: TrainConfig, shard: Shard
+        self,
+        stack: Stack,
+        images_CND: Tensor,
+        labels_N: Tensor | None,
+        config: TrainConfig,
+        shard: Shard,
+        *,
+        record: bool = True,
     ) -> None:
-        """images_CND: uint8; labels_N: int64, where the model is told them; both on the stack's device."""
+        """images_CND: uint8; labels_N: int64, where the model is told them; both on the stack's device.
+
+        record: whether the step is recorded; else its operators are called one by one, for comparison.
+        """
         models, images, pixels = images_CND.shape
         device = images_CND.device
-        self.stack, self.config, self.shard = stack, config, shard
-        self.pixels, self.labels = images_CND.reshape(models * images, pixels), labels_N
+        self.stack, self.config, self.shard, self.device = stack, config, shard, device
+        # The components' images one after the other, and their labels: an image is a row.
+        self.pixels = images_CND.reshape(models * images, pixels)
+        self.labels = None if labels_N is None else labels_N.repeat(models)
         self.offsets_C1 = torch.arange(models, device=device)[:, None] * images
-        self.part = shard.part(config.batch_size)
-        steps, batch = images // config.batch_size, self.part.stop - self.part.start
-        self.order_SCB = torch.zeros(steps, models, batch, dtype=torch.int64, device=device)
+        part = shard.part(config.batch_size)
+        steps, batch = images // config.batch_size, part.stop - part.start
+        self.rows_SCB = torch.zeros(steps, models, batch, dtype=torch.int64, device=device)
         self.noise_SCBLK = torch.zeros(steps, models, batch, config.samples, stack.latent, device=device)
         self.shift_SCB = torch.zeros(steps, models, batch, dtype=torch.int64, device=device)
         self.sources_MD = shift_sources(stack.sizes, config.shift).to(device) if config.shift else None
-        self.rate_S = torch.zeros(steps, device=device)
-        self.kl_weight_S = torch.zeros(steps, device=device)
-        self.terms_S2C = torch.zeros(steps, 2, models, device=device)
+        self.schedule_S3 = torch.zeros(steps, 3, device=device)  # learning rate, KL's weight, step from 1
+        self.batch_size = torch.tensor(float(config.batch_size), device=device)
+        self.terms_2SCB = torch.zeros(2, steps, models, batch, device=device)  # reconstruction and KL
+        self.one = torch.ones((), device=device)
         self.next = torch.zeros(1, dtype=torch.int64, device=device)
-        # Messages between replicas are not recorded.
-        self.advance = self._recorded() if device.type == "cuda" and shard.count == 1 else self._step
+        self.gradients = torch.zeros(sum(p.numel() for p in stack.parameters), device=device)
+        self._parts = self._recorded() if record else self._as_parts(lambda part: part)
 
     def run(self, epoch: int, numbers: randomness.EpochDraw) -> list[tuple[float, float]]:
-        """An epoch of steps; reconstruction and KL of each model, nats averaged over all replicas' images."""
-        self.order_SCB.copy_(numbers.order_SCB[:, :, self.part], non_blocking=True)
-        self.noise_SCBLK.copy_(numbers.noise_SCBLK[:, :, self.part], non_blocking=True)
-        self.shift_SCB.copy_(numbers.shift_SCB[:, :, self.part], non_blocking=True)
-        steps = len(self.order_SCB)
+        """An epoch of steps on this replica's numbers; reconstruction and KL of each model.
+
+        Nats, averaged over all replicas' images.
+        """
+        self.rows_SCB.copy_(numbers.order_SCB, non_blocking=True).add_(self.offsets_C1)
+        self.noise_SCBLK.copy_(numbers.noise_SCBLK, non_blocking=True)
+        self.shift_SCB.copy_(numbers.shift_SCB, non_blocking=True)
+        steps = len(self.rows_SCB)
         rates, kl_weights = schedule.epoch(self.config, steps, epoch)
-        self.rate_S.copy_(torch.tensor(rates))
-        self.kl_weight_S.copy_(torch.tensor(kl_weights))
+        counts = range(self.stack.steps + 1, self.stack.steps + steps + 1)
+        self.schedule_S3.copy_(torch.tensor([rates, kl_weights, counts]).T)
         self.next.zero_()
-        for _ in range(steps):
-            self.advance()
+        with precision.rounded(self.config.precision):
+            for _ in range(steps):
+                for part in self._parts:
+                    part()
+        self.stack.steps += steps
         # The one reading back of an epoch. Float64 is for the host: not every device has it.
-        (totals_2C,) = self.shard.sum(self.terms_S2C.cpu().double().sum(0))
+        (totals_2C,) = self.shard.sum(self.terms_2SCB.sum(3).cpu().double().sum(1))
         means_2C = totals_2C / (steps * self.config.batch_size)
         return [(reconstruction, kl) for reconstruction, kl in means_2C.T.tolist()]
 
-    def _step(self) -> None:
-        order_CB, noise_CBLK, rate, kl_weight = (
-            tensor.index_select(0, self.next).squeeze(0)
-            for tensor in (self.order_SCB, self.noise_SCBLK, self.rate_S, self.kl_weight_S)
-        )
-        rows = (order_CB + self.offsets_C1).flatten()
-        x_RD = self.pixels.index_select(0, rows)
-        if self.sources_MD is not None:
-            moves = self.shift_SCB.index_select(0, self.next).flatten()
-            x_RD = x_RD.gather(1, self.sources_MD.index_select(0, moves))
-        x_CBD = x_RD.float().div_(255).view(*order_CB.shape, -1)
-        labels_CB = None if self.labels is None else self.labels[order_CB]
-        with precision.rounded(self.config.precision, rows.device):
-            terms = objective.negative_elbo(self.stack.model, x_CBD, noise_CBLK, labels_CB)
-            sums_2C = torch.stack([terms.reconstruction.sum(1), terms.kl.sum(1)])
-            # Models are summed, so no gradient mixes; images are averaged over the whole batch.
-            loss = (sums_2C[0] + kl_weight * sums_2C[1]).sum() / self.config.batch_size
-            gradients = torch.autograd.grad(loss, self.stack.parameters)
-        self.stack.step(self.shard.sum(*gradients), rate)
-        self.terms_S2C.index_copy_(0, self.next, sums_2C.detach().unsqueeze(0))
-        self.next.add_(1)
+    def _as_parts(self, recorded: Callable[[Callable[[], None]], Part]) -> list[Part]:
+        """What a step does one after the other; what replicas tell each other is not recorded."""
+        if self.shard.count == 1:
+            return [recorded(self._step)]
+        return [
+            recorded(self._keep_gradients),
+            lambda: dist.all_reduce(self.gradients, group=self.shard.group),
+            recorded(self._follow_gradients),
+        ]
 
-    def _recorded(self) -> Callable[[], None]:
-        """The step as one CUDA graph. Steps to warm up are undone."""
+    def _recorded(self) -> list[Part]:
+        """The parts, recorded. What the steps that this takes change is put back."""
         before = [tensor.clone() for tensor in self.stack.tensors()]
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                self.next.zero_()
-                self._step()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._step()
+        with precision.rounded(self.config.precision):
+            parts = self._as_parts(lambda part: recording.record(part, self.device))
         with torch.no_grad():
             for tensor, value in zip(self.stack.tensors(), before, strict=True):
                 tensor.copy_(value)
-        return graph.replay
+        return parts
+
+    def _step(self) -> None:
+        schedule_3 = self._now(self.schedule_S3)
+        self._follow(self._differentiate(schedule_3), schedule_3)
+
+    def _keep_gradients(self) -> None:
+        found = self._differentiate(self._now(self.schedule_S3))
+        torch.cat([gradient.flatten() for gradient in found], out=self.gradients)
+
+    def _follow_gradients(self) -> None:
+        sizes = [parameter.numel() for parameter in self.stack.parameters]
+        of_each = zip(self.gradients.split(sizes), self.stack.parameters, strict=True)
+        self._follow([kept.view_as(parameter) for kept, parameter in of_each], self._now(self.schedule_S3))
+
+    def _differentiate(self, schedule_3: Tensor) -> Sequence[Tensor]:
+        """The gradients of a batch, summed over its images; its terms are noted."""
+        rows_CB, noise_CBLK = self._now(self.rows_SCB), self._now(self.noise_SCBLK)
+        x_RD = self.pixels.index_select(0, rows_CB.flatten())
+        if self.sources_MD is not None:
+            moves = self._now(self.shift_SCB).flatten()
+            x_RD = x_RD.gather(1, self.sources_MD.index_select(0, moves))
+        x_CBD = (x_RD / 255).view(*rows_CB.shape, -1)
+        labels_CB = None if self.labels is None else self.labels[rows_CB]
+        terms = objective.negative_elbo(self.stack.model, x_CBD, noise_CBLK, labels_CB)
+        # Models are summed, so no gradient mixes.
+        weights = (self.one, schedule_3[1])
+        gradients = torch.autograd.grad(
+            [terms.reconstruction, terms.kl],
+            self.stack.parameters,
+            [weight.expand_as(terms.kl) for weight in weights],
+        )
+        for noted_SCB, term_CB in zip(self.terms_2SCB, terms[:2], strict=True):
+            noted_SCB.index_copy_(0, self.next, term_CB.detach().unsqueeze(0))
+        return gradients
+
+    def _follow(self, gradients: Sequence[Tensor], schedule_3: Tensor) -> None:
+        """Step along the gradients, which are divided by the images of all replicas' batch."""
+        rate, _, count = schedule_3
+        self.stack.step(gradients, count, rate, self.batch_size)
+        self.next.add_(1)
+
+    def _now(self, of_steps: Tensor) -> Tensor:
+        """An entry for this step."""
+        return of_steps.index_select(0, self.next).squeeze(0)

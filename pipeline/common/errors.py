@@ -10,7 +10,7 @@ MOST = 500  # characters of another's message: some hold the whole of what was w
 # Of a URL: a user and a password, which may be written with slashes, or a token alone; and what a query says.
 # Of bounded length, since the whole of somebody's file may be searched.
 _BEFORE_HOST = re.compile(r"(?<=://)(?:[^\s/@:?#]{0,200}:(?!\d{1,5}/)[^\s@]{0,300}|[^\s/@:?#]{1,300})(?=@)")
-_MEMORY = re.compile("out of memory|allocate memory|failed to map segment")
+_MEMORY = re.compile("out of memory|allocate memory|failed to map segment|STATUS_ALLOC_FAILED")
 _IN_QUERY = re.compile(
     r"([?&][\w.-]{0,50}(?:key|token|secret|sig|signature|password|credential)=)[^&\s'\";,]{0,2000}[^&\s'\";,:)]",
     re.I,

@@ -56,7 +56,7 @@ def test_the_bound_is_a_float64_loop(fitted: VAE, images: torch.Tensor) -> None:
             weights = []
             for e in torch.from_numpy(noise[0, b]):
                 z = mu[0, b] + torch.exp(0.5 * logvar[0, b]) * e
-                p_x = double.likelihood.log_prob(double.decode(z[None, None]), x[:, b : b + 1]).item()
+                p_x = -double.likelihood.nll(double.decode(z[None, None]), x[:, b : b + 1]).item()
                 p_z = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum().item()
                 q_z = (
                     torch.distributions.Normal(mu[0, b], torch.exp(0.5 * logvar[0, b]))
@@ -86,13 +86,12 @@ def test_with_the_true_posterior_one_sample_is_exact() -> None:
         vae.decoder.output.bias.fill_(-0.5 / 255)  # in brightness, v = 0
         precision = torch.eye(2).double() + w.T @ w / deviation**2  # diagonal
         vae.inward.weight.copy_((w / deviation**2 @ precision.inverse()) * 255 / 256)
-        assert vae.mu.bias is not None
-        vae.mu.bias.copy_(
+        vae.mu_bias.copy_(
             (torch.full((6,), 0.5 / 256).double() @ w / deviation**2 @ precision.inverse())[None]
         )
         # log variance without a bias: through a hidden unit that is always one.
         vae.encoder.layers[0].bias.fill_(1)
-        vae.logvar.weight[0, 0] = -precision.diagonal().log()
+        vae.weights()["logvar.weight"][0, 0] = -precision.diagonal().log()
         x = torch.rand(1, 4, 6, generator=draw).double()
         noise = torch.randn(1, 4, 9, 2, generator=draw).double()
         weights = objective.log_weights(vae, x, noise)

@@ -28,7 +28,7 @@ def gaussian(deviation: float) -> Gaussian:
 @pytest.mark.parametrize("logit", LOGITS.tolist())
 def test_the_continuous_bernoulli_integrates_to_one(logit: float) -> None:
     v = torch.linspace(0, 1, 200_001, dtype=torch.float64)
-    density = ContinuousBernoulli(1).log_prob(
+    density = -ContinuousBernoulli(1).nll(
         torch.full((1, len(v), 1), logit).double(), brightness(v)[None, :, None]
     )
     assert torch.trapezoid(density[0].exp(), v).item() == pytest.approx(1, abs=1e-6)
@@ -38,7 +38,7 @@ def test_the_continuous_bernoulli_integrates_to_one(logit: float) -> None:
 def test_the_gaussian_integrates_to_one(deviation: float) -> None:
     v = torch.linspace(-4, 5, 200_001, dtype=torch.float64)
     outputs = torch.full((1, len(v), 1), 0.4).double()
-    density = gaussian(deviation).log_prob(outputs, brightness(v)[None, :, None])[0]
+    density = -gaussian(deviation).nll(outputs, brightness(v)[None, :, None])[0]
     # The expectation over u, which costs its variance, is taken back.
     density = density + 1 / (12 * 256**2) / (2 * deviation**2)
     assert torch.trapezoid(density.exp(), v).item() == pytest.approx(1, abs=1e-9)
@@ -49,7 +49,7 @@ def test_the_continuous_bernoulli_is_torch_s() -> None:
     logits, values = (grid.flatten()[None, :, None] for grid in torch.meshgrid(LOGITS, v, indexing="ij"))
     mine = ContinuousBernoulli(1)
     torch.testing.assert_close(
-        mine.log_prob(logits, brightness(values)),
+        -mine.nll(logits, brightness(values)),
         Reference(logits=logits).log_prob(values)[..., 0],
         rtol=1e-4,
         atol=1e-4,
@@ -70,7 +70,7 @@ def test_a_density_s_log_is_its_expectation_over_the_dequantisation(kind: Likeli
         density = torch.distributions.Normal(centre, likelihood.log_deviation().exp()).log_prob(v)
     else:
         density = Reference(logits=outputs).log_prob(v)
-    found = likelihood.log_prob(outputs[None, None], (byte / 255)[None, None])
+    found = -likelihood.nll(outputs[None, None], (byte / 255)[None, None])
     assert found.item() == pytest.approx(density.mean(0).sum().item(), rel=1e-6)
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pipeline.common.errors import one_line, printable
+from pipeline.common.errors import is_out_of_memory, one_line, printable
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,19 @@ def test_texts_that_are_made_to_take_long_take_no_time(part: str) -> None:
     started = time.monotonic()
     printable(part * (200_000 // len(part)))  # as large as a file of YAML may be
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ],
+    ids=str,
+)
+def test_a_memory_that_is_full_is_known_by_whoever_says_so(error: Exception) -> None:
+    assert is_out_of_memory(error)
+    assert not is_out_of_memory(ValueError(str(error)))

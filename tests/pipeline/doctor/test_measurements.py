@@ -208,9 +208,10 @@ def test_speed_is_epochs_by_the_clock_without_the_first(
     assert (threads, stacks) == ([1], [(models, models, device)])
     assert (result.device, result.stack, len(result.gpus)) == (device, models, gpus)
     assert images / 0.2 < result.images_per_second < images / 0.02
-    # Where the first epoch takes longer than there is time, it has to do.
-    first_alone = speed.measure(replace(job, seconds=0.001)).images_per_second
-    assert images / 1 < first_alone < images / 0.05
+    # Where the first epoch takes longer than there is time, it has to do; but on CUDA, whose libraries start.
+    in_no_time = speed.measure(replace(job, seconds=0.001)).images_per_second
+    assert images / 1 < in_no_time < images / (0.02 if gpus else 0.05)
+    assert not gpus or in_no_time > images / 0.05
     # Only one process measures on GPUs.
     assert (speed.measure(replace(job, first=False)).images_per_second == 0) == bool(gpus)
 
