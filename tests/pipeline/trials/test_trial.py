@@ -1,6 +1,7 @@
 """A trial: trained, measured, interrupted, and gone on with."""
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -138,6 +139,34 @@ def test_a_trial_that_is_tried_again_keeps_its_progress(tmp_path: Path) -> None:
         2,
         6,
     ]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("writes", range(1, 18))
+def test_a_kill_at_any_moment_leaves_the_seconds_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    ticks = count()  # a second an epoch
+    monkeypatch.setattr("pipeline.runs.training.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    job, left = Fit("key", TINY, FITTED, (2, 6)), writes
+    write = Checkpoints.write
+
+    def killed(self: Checkpoints, path: str, data: bytes) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        write(self, path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "write", killed)
+        with pytest.raises(Killed):
+            follow(tmp_path, job, checkpoint_seconds=0)
+    reports = follow(tmp_path, job, checkpoint_seconds=0)
+    assert [report.seconds for report in reports] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_checkpoint_past_a_snapshot_that_is_missing_is_not_gone_on_from(tmp_path: Path) -> None:
