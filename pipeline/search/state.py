@@ -14,7 +14,7 @@ from pipeline.trials.planning import Trial
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import SECTIONS, Setting, short
 from pipeline.trials.spec import Defaults, Search, corners
-from pipeline.trials.trial import TrialReport
+from pipeline.trials.trial import TrialReport, repeated_reports
 
 REDUCTION = 3  # of the trials that reach a rung of epochs, one in so many goes on
 
@@ -96,9 +96,7 @@ class SearchState:
                 told[results.fit(path)] = result.reports()
         for trial in self.tried():
             if trial.state in ("stopped", "failed"):
-                told[self.trial(trial.setting).fit] = [
-                    TrialReport(epoch, costs, trial.seconds) for epoch, costs in sorted(trial.costs.items())
-                ]
+                told[self.trial(trial.setting).fit] = repeated_reports(trial.costs, trial.seconds)
         return told
 
     def candidates(self) -> list[Candidate]:

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.common import files, paths
 from pipeline.trials.planning import Trial
-from pipeline.trials.trial import Snapshot, TrialReport
+from pipeline.trials.trial import Snapshot, TrialReport, repeated_reports
 from vae import tensorfile
 from vae.metrics import EpochMetrics
 from vae.tensorfile import ModelFileError
@@ -29,9 +29,7 @@ class TrialResult:
         for record in self.snapshot.history:
             of_epoch = costs.setdefault(record.epoch, {})
             of_epoch[record.split] = of_epoch.get(record.split, 0.0) + record.cost
-        return [
-            TrialReport(epoch, of_epoch, self.snapshot.seconds) for epoch, of_epoch in sorted(costs.items())
-        ]
+        return repeated_reports(costs, self.snapshot.seconds)
 
 
 def path(fit: str, epochs: int) -> Path:

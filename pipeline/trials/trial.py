@@ -3,7 +3,7 @@
 Plain code around `vae.fit`; `tuner` runs it under Ray Tune.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -57,17 +57,29 @@ class Snapshot:
     metrics: Metrics
     shown: np.ndarray  # (SHOWN, 3, H, W) uint8: reconstructions of evenly spaced test images
     history: list[EpochMetrics]
-    seconds: float  # of training, up to here
+    seconds: float  # of training, as in a `TrialReport` of the same epoch
 
 
 @dataclass(frozen=True)
 class TrialReport:
-    """A fit after an epoch."""
+    """A fit after an epoch.
+
+    Its seconds are those of the clock that training took from the first epoch to the end of this one, with
+    each epoch's cost on validation images. Not counted are snapshots, checkpoints, waits, and epochs that
+    were lost with a process and trained again. Of epochs that are told again only the sum is known: each has
+    an even share.
+    """
 
     epoch: int
-    costs: dict[str, float]  # by split, summed over components
+    costs: dict[str, float]  # by split, nats an image, summed over components
     seconds: float
     snapshot: Snapshot | None = None
+
+
+def repeated_reports(costs: Mapping[int, dict[str, float]], seconds: float) -> list[TrialReport]:
+    """Reports of epochs that were trained before. costs: by epoch and split; seconds: of all these epochs."""
+    last = max(costs, default=0)
+    return [TrialReport(epoch, costs[epoch], seconds * epoch / last) for epoch in sorted(costs)]
 
 
 @dataclass(frozen=True)
@@ -131,7 +143,7 @@ def _start(plan: Fit, data: TrialTensors, checkpoints: Checkpoints, most: int) -
 
 
 def _repeat(start: _Start) -> Iterator[tuple[Epoch, float]]:
-    """The epochs before the start, each with the seconds of training up to its end: an even share of all.
+    """The epochs before the start, each with the seconds of training up to its end (see `TrialReport`).
 
     Of models there are those of the last epoch.
     """

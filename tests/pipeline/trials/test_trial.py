@@ -21,6 +21,7 @@ from tests.helpers.models import model, train
 from vae.config import Sizes
 from vae.evaluate import evaluate
 from vae.fit import fit
+from vae.metrics import EpochMetrics
 from vae.stack import assemble, initial_state
 
 TINY = model(latent=2, hidden=(8,))
@@ -201,6 +202,13 @@ def test_results_come_back_whole_or_not_at_all(workspace: Path) -> None:
     path = results.path("key", 6)
     path.write_bytes(path.read_bytes()[:-100])
     assert results.load("key", 6) is None
+
+
+def test_seconds_are_those_until_the_epoch_whoever_tells_them() -> None:
+    history = [EpochMetrics("red", epoch, "train", 9.0 - epoch, 0.0, 0.0) for epoch in (1, 2, 4, 3)]
+    result = TrialResult(Snapshot(4, {}, np.zeros(0), history, 8.0), "1 CPU thread")
+    assert [(report.epoch, report.seconds) for report in result.reports()] == [(1, 2), (2, 4), (3, 6), (4, 8)]
+    assert trial.repeated_reports({}, 0.0) == []
 
 
 def test_a_result_that_cannot_be_read_is_not_trained_again(workspace: Path) -> None:
