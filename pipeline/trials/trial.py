@@ -1,4 +1,4 @@
-"""A trial: a whole stack trained in one process, and measured after some of its epochs.
+"""A fit: a whole stack trained in one process, and measured after some of its epochs, a trial each.
 
 Plain code around `vae.fit`; `tuner` runs it under Ray Tune.
 """
@@ -19,7 +19,8 @@ from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.training import train_with_checkpoints
 from pipeline.trials.planning import Fit
 from vae.config import Sizes
-from vae.fit import Epoch, fit
+from vae.fit import Epoch
+from vae.fit import fit as fit_stack
 from vae.metrics import EpochMetrics
 from vae.stack import TrainingState, assemble, initial_state
 
@@ -40,7 +41,7 @@ class SplitTensors:
 
 @dataclass(frozen=True)
 class TrialTensors:
-    """Images of a trial: those it trains on, and those it is measured on."""
+    """Images of a fit: those it trains on, and those it is measured on."""
 
     components: tuple[str, ...]
     sizes: Sizes
@@ -57,11 +58,11 @@ class Snapshot:
     metrics: Metrics
     shown: np.ndarray  # (SHOWN, 3, H, W) uint8: reconstructions of evenly spaced test images
     history: list[EpochMetrics]
-    seconds: float  # of training, as in a `TrialReport` of the same epoch
+    seconds: float  # of training, as in a `FitReport` of the same epoch
 
 
 @dataclass(frozen=True)
-class TrialReport:
+class FitReport:
     """A fit after an epoch.
 
     Its seconds are those of the clock that training took from the first epoch to the end of this one, with
@@ -76,10 +77,10 @@ class TrialReport:
     snapshot: Snapshot | None = None
 
 
-def repeated_reports(costs: Mapping[int, dict[str, float]], seconds: float) -> list[TrialReport]:
+def repeated_reports(costs: Mapping[int, dict[str, float]], seconds: float) -> list[FitReport]:
     """Reports of epochs that were trained before. costs: by epoch and split; seconds: of all these epochs."""
     last = max(costs, default=0)
-    return [TrialReport(epoch, costs[epoch], seconds * epoch / last) for epoch in sorted(costs)]
+    return [FitReport(epoch, costs[epoch], seconds * epoch / last) for epoch in sorted(costs)]
 
 
 @dataclass(frozen=True)
@@ -92,17 +93,17 @@ class _Start:
 
 
 def train_and_measure(
-    plan: Fit,
+    fit: Fit,
     data: TrialTensors,
     checkpoints: Checkpoints,
     checkpoint_seconds: float,
     device: str,
     session: str = "",
-) -> Iterator[TrialReport]:
+) -> Iterator[FitReport]:
     """Train from the last checkpoint, and report every epoch, also those before the checkpoint.
 
     A report is to be kept before the next is asked for: checkpoints are later than the snapshots before them.
-    `session` names whoever keeps them: when a trial is tried again, it does not repeat snapshots to the same.
+    `session` names whoever keeps them: when a fit is tried again, it does not repeat snapshots to the same.
 
     Raises:
         CostNotFinite: training diverged.
@@ -111,39 +112,39 @@ def train_and_measure(
     """
     about = checkpoints.about()
     kept = set(about.get("kept", ())) if session and about.get("session") == session else set()
-    waiting = [epoch for epoch in plan.snapshots if epoch not in kept]
+    waiting = [epoch for epoch in fit.snapshots if epoch not in kept]
     # No later one: it would have trained past a snapshot that is to be taken.
-    start = _start(plan, data, checkpoints, waiting[0])
+    start = _start(fit, data, checkpoints, waiting[0])
 
     def save(epoch: Epoch, seconds: float) -> None:
         if waiting:
-            reported = [snapshot for snapshot in plan.snapshots if snapshot not in waiting]
+            reported = [snapshot for snapshot in fit.snapshots if snapshot not in waiting]
             _save(checkpoints, epoch, seconds, session=session, kept=reported)
 
-    trained = _train(plan, data, start, device, checkpoint_seconds, save)
+    trained = _train(fit, data, start, device, checkpoint_seconds, save)
     for epoch, seconds in chain(_repeat(start), trained):
         snapshot = None
         if waiting and epoch.number == waiting[0]:
-            snapshot = _snapshot(epoch, seconds, data, plan.train.seed, device)
+            snapshot = _snapshot(epoch, seconds, data, fit.train.seed, device)
             waiting.pop(0)
-        yield TrialReport(epoch.number, _costs(epoch.records), seconds, snapshot)
+        yield FitReport(epoch.number, _costs(epoch.records), seconds, snapshot)
 
 
-def _start(plan: Fit, data: TrialTensors, checkpoints: Checkpoints, most: int) -> _Start:
+def _start(fit: Fit, data: TrialTensors, checkpoints: Checkpoints, most: int) -> _Start:
     """The last checkpoint of the epochs up to `most`, or the beginning."""
     epoch = checkpoints.latest(most)
     if epoch:
         states = [checkpoints.load(epoch, component) for component in data.components]
         return _Start(epoch, states, float(checkpoints.about().get("seconds", {}).get(str(epoch), 0)))
     states = [
-        initial_state(component, data.train.images_CND[c], data.sizes, plan.model, plan.train.seed)
+        initial_state(component, data.train.images_CND[c], data.sizes, fit.model, fit.train.seed)
         for c, component in enumerate(data.components)
     ]
     return _Start(0, states, 0.0)
 
 
 def _repeat(start: _Start) -> Iterator[tuple[Epoch, float]]:
-    """The epochs before the start, each with the seconds of training up to its end (see `TrialReport`).
+    """The epochs before the start, each with the seconds of training up to its end (see `FitReport`).
 
     Of models there are those of the last epoch.
     """
@@ -153,7 +154,7 @@ def _repeat(start: _Start) -> Iterator[tuple[Epoch, float]]:
 
 
 def _train(
-    plan: Fit,
+    fit: Fit,
     data: TrialTensors,
     start: _Start,
     device: str,
@@ -162,10 +163,10 @@ def _train(
 ) -> Iterator[tuple[Epoch, float]]:
     """The epochs after the start, each with the seconds of training up to its end, which `save` gets too."""
     held_out = data.validation
-    epochs = fit(
+    epochs = fit_stack(
         data.train.images_CND,
         start.states,
-        plan.train,
+        fit.train,
         labels_N=data.train.labels_N,
         validation_CND=held_out.images_CND if held_out else None,
         validation_labels_N=held_out.labels_N if held_out else None,
@@ -177,7 +178,7 @@ def _train(
         save(epoch, seconds)
         return took
 
-    first, last = start.epoch + 1, plan.train.epochs
+    first, last = start.epoch + 1, fit.train.epochs
     for epoch, took in train_with_checkpoints(
         epochs, data.components, first, last, checkpoint_seconds, save_all
     ):
