@@ -248,6 +248,7 @@ def _csv(state: SearchState) -> str:
     """A row for each trial, in the order in which they were started; costs are of validation images."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    # In metrics/summary.json it is val_cost. Whoever reads these files knows both names, so both stay.
     writer.writerow([*state.search.space, "state", "epochs", "validation_cost", "seconds"])
     for tried in state.tried():
         setting = [tried.setting[path] for path in state.search.space]
