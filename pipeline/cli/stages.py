@@ -80,7 +80,14 @@ def train(
     from pipeline.experiment import guard, params
     from pipeline.stages import train as stage
 
-    compute = Compute(ranks_with_gpu, workers, storage, address, max_failures, checkpoint_seconds)
+    compute = Compute(
+        gpus=ranks_with_gpu,
+        workers=workers,
+        storage=storage,
+        address=address,
+        max_failures=max_failures,
+        checkpoint_seconds=checkpoint_seconds,
+    )
     with guard.stage("train"):
         read = params.read()
         stage.run(read.data.validation, read.model, read.train, compute)

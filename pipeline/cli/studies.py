@@ -1,6 +1,6 @@
 """The commands that compare trainings: `study`, `studies`, `tune`."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ from pipeline.cli import options
 
 if TYPE_CHECKING:
     from pipeline.trials.spec import StudiesFile
+    from pipeline.trials.tuner import TrialCompute
 
 PerGpu = Annotated[
     int, typer.Option(envvar="VAEPIPE_PER_GPU", min=1, help="Trials that share a GPU at a time.")
@@ -45,7 +46,7 @@ def study(
     Results go to studies/NAME, and a page of all to studies/index.html. What has finished never runs again;
     an interrupted study goes on by the same command.
     """
-    on_gpus = options.gpus(gpus)
+    options.gpus(gpus)  # what is no number is refused before anything is loaded
     from pipeline.experiment import guard
     from pipeline.trials import spec
 
@@ -65,12 +66,16 @@ def study(
         defaults = spec.read_defaults()
         chosen = spec.check(studies_file, asked, defaults, yes=yes)
         from pipeline.studies import run as runner
-        from pipeline.trials.tuner import TrialCompute
 
-        compute = TrialCompute(
-            on_gpus, workers, storage, address, max_failures, checkpoint_seconds, per_gpu, threads
-        )
-        runner.run(studies_file, chosen, defaults, compute)
+        runner.run(studies_file, chosen, defaults, _compute(context))
+
+
+def _compute(context: typer.Context) -> "TrialCompute":
+    """The options of a command that say where to compute. They are called as the fields are."""
+    from pipeline.trials.tuner import TrialCompute
+
+    given = {field.name: context.params[field.name] for field in fields(TrialCompute)}
+    return TrialCompute(**given | {"gpus": options.gpus(given["gpus"])})
 
 
 def _variables(context: typer.Context) -> dict[str, str]:
@@ -130,6 +135,7 @@ def _prune(studies_file: "StudiesFile", yes: bool) -> None:
 
 
 def tune(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="A search of studies.yaml.")] = "default",
     apply: Annotated[bool, typer.Option("--apply", help="Write what was found into params.yaml.")] = False,
     trials: Annotated[
@@ -145,7 +151,7 @@ def tune(
     checkpoint_seconds: options.CheckpointSeconds = options.CHECKPOINT_SECONDS,
 ) -> None:
     """Search for better parameters, judged on the validation images; bad trials are stopped early."""
-    on_gpus = options.gpus(gpus)
+    options.gpus(gpus)  # what is no number is refused before anything is loaded
     from pipeline.experiment import guard
     from pipeline.trials import spec
 
@@ -157,12 +163,8 @@ def tune(
         search = search if trials is None else replace(search, trials=trials)
         spec.check_search(search, defaults)
         from pipeline.search import run as runner
-        from pipeline.trials.tuner import TrialCompute
 
-        compute = TrialCompute(
-            on_gpus, workers, storage, address, max_failures, checkpoint_seconds, per_gpu, threads
-        )
-        best = runner.run(search, defaults, compute, studies_file.names())
+        best = runner.run(search, defaults, _compute(context), studies_file.names())
     if apply:
         # The search itself is found again at once, should something run now.
         _check_applicable()

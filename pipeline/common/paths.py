@@ -32,7 +32,7 @@ STATE = Path(".vaepipe")
 # Below a workspace: where DVC runs experiments of --temp and --queue, in copies that it deletes afterwards.
 EXPERIMENTS = (".dvc", "tmp", "exps")
 
-SPLITS = ("train", "test", "extra")
+SVHN_SPLITS = ("train", "test", "extra")  # its files are called by them, generated ones too
 COLOURS = ("red", "green", "blue")  # in the order of the image's channels
 JOINT = "rgb"
 

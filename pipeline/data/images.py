@@ -13,7 +13,7 @@ from pipeline.data.store import Provenance, Split
 from vae.config import Sizes
 from vae.images import merge_components
 
-HELD_OUT = "validation"  # a split of images whose owner has held them out
+VALIDATION = "validation"  # a split of images whose owner has held them out
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,13 @@ def load_training(components: Sequence[str], validation: float) -> tuple[Images,
         PipelineError: a channel file is absent, damaged, or does not fit the others.
     """
     # In this order, so that both results are parts of one array.
-    everything, labels = _read(components, ("extra", "train", HELD_OUT), needed="train")
-    if HELD_OUT in labels:
-        kept = len(everything) - labels[HELD_OUT].count
-        fitted = [of_split for name, of_split in labels.items() if name != HELD_OUT]
+    everything, labels = _read(components, ("extra", "train", VALIDATION), needed="train")
+    if VALIDATION in labels:
+        kept = len(everything) - labels[VALIDATION].count
+        fitted = [of_split for name, of_split in labels.items() if name != VALIDATION]
         return (
             replace(everything.part(slice(kept)), labels=_together(fitted)),
-            replace(everything.part(slice(kept, None)), labels=labels[HELD_OUT].labels),
+            replace(everything.part(slice(kept, None)), labels=labels[VALIDATION].labels),
         )
     kept = len(everything) - int(labels["train"].count * validation)
     return everything.part(slice(kept)), everything.part(slice(kept, None))
@@ -136,7 +136,7 @@ def has_validation_split() -> bool:
     if not path.exists():
         return False
     with store.read(path, dimensions=3) as splits:
-        return HELD_OUT in splits
+        return VALIDATION in splits
 
 
 def check_test_labels(classes: Classes) -> None:

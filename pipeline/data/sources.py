@@ -21,7 +21,7 @@ def kind_of(source: str, files: Format) -> Kind:
         return "generated"
     if "://" in source:
         return "server"
-    if files == "full" or any(_is_there(path_of(source) / paths.raw(s).name) for s in paths.SPLITS):
+    if files == "full" or any(_is_there(path_of(source) / paths.raw(s).name) for s in paths.SVHN_SPLITS):
         return "svhn"
     return "own"
 

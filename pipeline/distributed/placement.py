@@ -143,7 +143,7 @@ def cpu_share(node_cpus: Sequence[float], ranks: int) -> float:
     """The largest request of at most one CPU with which so many ranks fit on the nodes."""
     if not any(node_cpus):
         raise PipelineError(f"no node of the cluster offers a CPU for {ranks} ranks")
-    return _assignment([(cpus, ranks) for cpus in node_cpus if cpus], ranks, 1.0)
+    return _largest_share([(cpus, ranks) for cpus in node_cpus if cpus], ranks, 1.0)
 
 
 def gpu_cpu_share(offer: ClusterResources, processes: int, per_gpu: int = 1, most: float = 1.0) -> float:
@@ -154,13 +154,14 @@ def gpu_cpu_share(offer: ClusterResources, processes: int, per_gpu: int = 1, mos
     """
     pairs = zip(offer.node_cpus, offer.node_gpus, strict=True)
     nodes = [(cpus, gpus * per_gpu) for cpus, gpus in pairs if gpus]
-    return _assignment(nodes, min(processes, offer.gpus * per_gpu), most)
+    return _largest_share(nodes, min(processes, offer.gpus * per_gpu), most)
 
 
-def _assignment(nodes: Sequence[tuple[float, int]], processes: int, most: float) -> float:
-    """The largest share, up to `most`, with which so many fit on nodes of so many CPUs and places each.
+def _largest_share(nodes: Sequence[tuple[float, int]], processes: int, most: float) -> float:
+    """The most CPUs, up to `most`, that each of so many processes can ask for; 0 where no share lets all fit.
 
-    Ray counts CPUs in ten-thousandths, so the share is rounded down to those.
+    nodes: of each how many CPUs it has, and how many of the processes it has places for. Ray counts CPUs in
+    ten-thousandths, so the share is rounded down to those.
     """
     shares = {int(cpus / n * 1e4) / 1e4 for cpus, places in nodes for n in range(1, places + 1)} | {most}
 

@@ -1,6 +1,8 @@
 """Scaling when a host is lost: wait a minute for another, then go on with as many ranks as fit.
 
-Where no host has room for even one rank, it waits without end: a run is never given up for want of hosts.
+Where no host is large enough for even one rank, it waits without end: a run is never given up for want of
+hosts. What others do on the cluster is not looked at: a host's room is all that it has. Where others use
+that, Ray waits for them, a minute at a time and without end, with as many ranks as were decided on.
 """
 
 import time
@@ -22,7 +24,7 @@ HOST_WAIT_SECONDS = 60.0  # for a spare host to come, or the lost one to come ba
 
 
 def ranks_that_fit(nodes: Sequence[Mapping[str, float]], rank: Mapping[str, float]) -> int:
-    """Ranks that nodes with these resources have room for, where a rank asks for those."""
+    """Ranks that nodes with these resources have room for, were nobody else there. rank: what one needs."""
     needs = {name: amount for name, amount in rank.items() if amount > 0}
     return sum(
         min(int(node.get(name, 0) / amount + 1e-9) for name, amount in needs.items()) for node in nodes
@@ -52,6 +54,7 @@ class WaitThenShrinkPolicy(FixedScalingPolicy):  # type: ignore[misc]  # Ray is 
         decision: ResizeDecision = super().make_decision_for_non_running_worker_group()
         if not self.has_run:
             return decision
+        # All that nodes have, not what is free: the ranks that are left hold their places until this decides.
         up = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         room = ranks_that_fit(up, decision.resources_per_worker)
         if room >= decision.num_workers:

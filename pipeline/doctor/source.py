@@ -42,7 +42,7 @@ def look_for(params: Params) -> list[Answer]:
 
 
 def _splits(params: Params) -> tuple[str, ...]:
-    return paths.SPLITS if params.data.extra else paths.SPLITS[:2]
+    return paths.SVHN_SPLITS if params.data.extra else paths.SVHN_SPLITS[:2]
 
 
 def _gone(path: Path) -> Answer:

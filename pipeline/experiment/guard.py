@@ -70,7 +70,7 @@ def command(name: str, reads: Reads) -> Iterator[None]:
 
 
 def trials(*entries: str) -> Reads:
-    """Inputs of studies and searches; entries are of studies.yaml, such as studies.latent."""
+    """Inputs of studies and searches, also as DVC's; entries are of studies.yaml, such as studies.latent."""
     return Reads(
         {
             paths.PARAMS: ("data.validation", "model", "train"),

@@ -21,7 +21,7 @@ FOLDERS: Mapping[Path, frozenset[str]] = {
         for path in (
             paths.OWN_IMAGES,
             paths.CHECKSUMS,
-            *(f(split) for f in (paths.raw, paths.archive) for split in paths.SPLITS),
+            *(f(split) for f in (paths.raw, paths.archive) for split in paths.SVHN_SPLITS),
         )
     ),
     paths.CHANNELS: frozenset(paths.channel(colour).name for colour in paths.COLOURS),

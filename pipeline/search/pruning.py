@@ -13,7 +13,7 @@ from pipeline.trials.dataset import TrialData, locked
 from pipeline.trials.spec import StudiesFile
 from pipeline.trials.tuner import TrialCompute
 
-# A training's checkpoints, a result, and what a killed driver left: whatever else is there is somebody's.
+# A fit's checkpoints, a result, and what a killed driver left: whatever else is there is somebody's.
 NAMES = re.compile(r"[0-9a-f]{16}(-\d{6}\.safetensors)?|session-[0-9a-f]{32}")
 
 
@@ -26,12 +26,12 @@ def unasked(studies_file: StudiesFile) -> list[Path]:
     defaults = spec.read_defaults()
     data = TrialData(defaults)
     spec.check(studies_file, list(studies_file.studies), defaults, yes=True)
-    wanted = {trial.fit for study in studies_file.studies.values() for trial in data.plan(study)}
+    wanted = {trial.fit_key for study in studies_file.studies.values() for trial in data.plan(study)}
     journals = set()
     for search in studies_file.searches.values():
         state = SearchState(search, defaults, data)
         journals.add(state.journal.path)
-        wanted |= {state.trial(tried.setting).fit for tried in state.journal.tried.values()}
+        wanted |= {state.trial(tried.setting).fit_key for tried in state.journal.tried.values()}
     trials = [path for path in paths.trials().glob("*") if NAMES.fullmatch(path.name)]
     leftover = [p for p in trials if p.name.split("-")[0].split(".")[0] not in wanted]
     return sorted(leftover) + sorted(set(paths.searches().glob("*.jsonl")) - journals)

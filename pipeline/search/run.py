@@ -26,7 +26,7 @@ from pipeline.trials.dataset import TrialData, costs_text, forget, locked
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import Setting, in_sections, short
 from pipeline.trials.spec import Defaults, Search
-from pipeline.trials.trial import TrialReport
+from pipeline.trials.trial import FitReport
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.view import TrialsView
 from pipeline.trials.worker import Shared
@@ -85,7 +85,7 @@ def _explore(state: SearchState, compute: TrialCompute, check: Check) -> None:
     known = state.known_reports()
     for tried in state.tried():
         if tried.state != "started":
-            forget(state.trial(tried.setting).fit, compute)  # where a kill came before this
+            forget(state.trial(tried.setting).fit_key, compute)  # where a kill came before this
     with ray_session.connected(compute.address, [check]) as session:
         wanted = tuner.request_trials(ray_session.cluster_resources(session), compute)
         ended = search.trials - state.missing()
@@ -133,26 +133,26 @@ def _explore(state: SearchState, compute: TrialCompute, check: Check) -> None:
 
 @dataclass(frozen=True)
 class Suggested:
-    """Settings that a worker needs to make a training of a suggestion."""
+    """Settings that a worker needs to make a fit of a suggestion."""
 
     defaults: Defaults
     digest: bytes
     where: str
-    known_reports: Mapping[str, Sequence[TrialReport]]  # by fit, of trials that have ended
+    known_reports: Mapping[str, Sequence[FitReport]]  # by key of the fit, of trials that have ended
 
 
 def _trainable(config: Mapping[str, Any], suggested: Suggested, shared: Shared) -> None:
     setting = decoded(config)
-    trials = planning.plan(suggested.defaults, [setting], suggested.digest, suggested.where)
+    trials = planning.trials(suggested.defaults, [setting], suggested.digest, suggested.where)
     [fit] = planning.fits(trials)
-    worker.run_trial(fit, shared, suggested.known_reports.get(fit.key))
+    worker.run_fit(fit, shared, suggested.known_reports.get(fit.key))
 
 
 class SearchRecorder:
     """Writes down how trials fare, and shows it. A `TrialCallback`."""
 
     def __init__(self, state: SearchState, known: set[str], compute: TrialCompute, view: TrialsView) -> None:
-        """`known`: the fits that repeat reports of trials that have ended."""
+        """`known`: keys of the fits that repeat reports of trials that have ended."""
         self.state, self.known, self.compute, self.view = state, known, compute, view
         self.running: dict[str, SearchTrial] = {}
         self.crashed: set[str] = set()
@@ -167,21 +167,21 @@ class SearchRecorder:
                 self.state.journal.write(SearchTrial(setting))
         return self.running[trial]
 
-    def _fit(self, tried: SearchTrial) -> str:
-        return self.state.trial(tried.setting).fit
+    def _fit_key(self, tried: SearchTrial) -> str:
+        return self.state.trial(tried.setting).fit_key
 
     def started(self, trial: str, config: Mapping[str, Any]) -> None:
-        if self._fit(self._known(trial, config)) not in self.known:
+        if self._fit_key(self._known(trial, config)) not in self.known:
             self.view.start(trial)
 
-    def reported(self, trial: str, report: TrialReport, machine: str) -> None:
+    def reported(self, trial: str, report: FitReport, machine: str) -> None:
         if not report.costs:  # of a trial that reported nothing before it failed
             return
         tried = self.running[trial]
         tried.costs[report.epoch], tried.seconds = report.costs, report.seconds
         self.view.report(trial, report.epoch, costs_text(report), report.seconds)
         if report.snapshot:
-            results.save(self._fit(tried), TrialResult(report.snapshot, machine))
+            results.save(self._fit_key(tried), TrialResult(report.snapshot, machine))
             tried.state = "finished"
 
     def tried_again(self, trial: str, config: Mapping[str, Any], reason: str) -> None:
@@ -201,14 +201,14 @@ class SearchRecorder:
         if trial in self.crashed:
             self.view.end(trial, "failed", f"failed: {tried.reason}")
             return
-        if self._fit(tried) in self.known:
+        if self._fit_key(tried) in self.known:
             whole = tried.epochs == self.state.base.train.epochs
             self.view.end(trial, "finished" if whole else "stopped", "is known")
             return
         if tried.state == "started":
             tried.state = "stopped"
         self.state.journal.write(tried)
-        forget(self._fit(tried), self.compute)
+        forget(self._fit_key(tried), self.compute)
         match tried.state:
             case "failed":
                 self.view.end(trial, "failed", f"failed: {tried.reason}")
@@ -248,6 +248,7 @@ def _csv(state: SearchState) -> str:
     """A row for each trial, in the order in which they were started; costs are of validation images."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    # In metrics/summary.json it is val_cost. Whoever reads these files knows both names, so both stay.
     writer.writerow([*state.search.space, "state", "epochs", "validation_cost", "seconds"])
     for tried in state.tried():
         setting = [tried.setting[path] for path in state.search.space]

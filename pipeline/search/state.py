@@ -14,7 +14,7 @@ from pipeline.trials.planning import Trial
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import SECTIONS, Setting, short
 from pipeline.trials.spec import Defaults, Search, corners
-from pipeline.trials.trial import TrialReport
+from pipeline.trials.trial import FitReport, repeated_reports
 
 REDUCTION = 3  # of the trials that reach a rung of epochs, one in so many goes on
 
@@ -62,7 +62,7 @@ class SearchState:
         return digest.hexdigest()
 
     def trial(self, setting: Setting) -> Trial:
-        [trial] = planning.plan(self.defaults, [setting], self.data.digest, self.where)
+        [trial] = planning.trials(self.defaults, [setting], self.data.digest, self.where)
         return trial
 
     def tried(self) -> list[SearchTrial]:
@@ -86,19 +86,17 @@ class SearchState:
         allowed = all(inside(value, self.search.space[path]) for path, value in self.default.items())
         return before or ([self.default] if allowed else [])
 
-    def known_reports(self) -> dict[str, list[TrialReport]]:
-        """Reports of trials that have ended, by fit; and of all that have a result, also from studies."""
+    def known_reports(self) -> dict[str, list[FitReport]]:
+        """Reports by key of the fit: of trials that have ended, and of all results, also those of studies."""
         epochs = self.base.train.epochs
         told = {}
         for path in results.of_epochs(epochs):
-            result = results.load(results.fit(path), epochs)
+            result = results.load(results.fit_key(path), epochs)
             if result:
-                told[results.fit(path)] = result.reports()
+                told[results.fit_key(path)] = result.reports()
         for trial in self.tried():
             if trial.state in ("stopped", "failed"):
-                told[self.trial(trial.setting).fit] = [
-                    TrialReport(epoch, costs, trial.seconds) for epoch, costs in sorted(trial.costs.items())
-                ]
+                told[self.trial(trial.setting).fit_key] = repeated_reports(trial.costs, trial.seconds)
         return told
 
     def candidates(self) -> list[Candidate]:

@@ -24,7 +24,7 @@ def run(size: int | None, margin: float, neighbours: Neighbours) -> None:
         if paths.OWN_IMAGES.exists():
             _copy(file)
             return
-        for split in paths.SPLITS:
+        for split in paths.SVHN_SPLITS:
             if paths.archive(split).exists():
                 full_numbers.write(file, split, paths.archive(split), cut)
             elif paths.raw(split).exists() or split != "extra":

@@ -62,7 +62,7 @@ def run(data: DownloadConfig, generated: SyntheticConfig) -> None:
             f"{paths.PARAMS}: data.size is {data.size}, but SVHN's crops and generated ones have "
             f"{SVHN_SIZE} pixels a side; set it to {SVHN_SIZE}, or data.format to full"
         )
-    splits = paths.SPLITS if data.extra else paths.SPLITS[:2]
+    splits = paths.SVHN_SPLITS if data.extra else paths.SVHN_SPLITS[:2]
     place, known = official_files.files_of(data.format)
     with files.atomic_directory(paths.RAW) as raw:
         for split in splits:
@@ -89,7 +89,7 @@ def _check_own(path: Path) -> None:
             f"{printable(Path.cwd())}"
         )
     if path.is_dir():
-        if any(sources.photos_in(path, split) for split in paths.SPLITS):
+        if any(sources.photos_in(path, split) for split in paths.SVHN_SPLITS):
             raise PipelineError(
                 f"{paths.PARAMS}: data.format is cropped, but {printable(path)} holds SVHN's photos of "
                 "full numbers; set it to full"

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from pipeline.common import files, paths
 from pipeline.common.errors import PipelineError
-from pipeline.experiment import params, workspace
+from pipeline.experiment import guard, params, workspace
 from pipeline.trials.spec import StudiesFile
 
 FILE = workspace.STUDIES_STAGES
@@ -42,13 +42,16 @@ def run(names: Sequence[str], found: StudiesFile, **variables: str) -> None:
 def stage(name: str, noise: str) -> dict[str, Any]:
     """A study's stage: what it reads, and what it writes."""
     folder = paths.study(name).as_posix()
-    entries = ["noise", *(f"studies.{study}" for study in dict.fromkeys((name, noise)))]
+    reads = guard.trials(*(f"studies.{study}" for study in dict.fromkeys((name, noise))))
     return {
         "wdir": "..",
         "desc": "Train every setting of a study once, and compare them",
         "cmd": f"vaepipe study {shlex.quote(name)}",
-        "params": ["data.validation", "model", "train", {str(paths.STUDIES_YAML): entries}],
-        "deps": [paths.CHANNELS.as_posix(), paths.modules("study").as_posix()],
+        "params": [
+            *reads.params[paths.PARAMS],
+            {str(paths.STUDIES_YAML): list(reads.params[paths.STUDIES_YAML])},
+        ],
+        "deps": [*(path.as_posix() for path in reads.deps), paths.modules("study").as_posix()],
         "outs": [
             f"{folder}/results.csv",
             f"{folder}/summary.json",

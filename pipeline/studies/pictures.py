@@ -15,7 +15,7 @@ from pipeline.report import figures
 from pipeline.studies.tables import Outcome, value
 from pipeline.trials.setting import short_value
 
-TEST, HELD_OUT = figures.COLORS["rgb"], "#c98a2b"
+TEST_COLOR, VALIDATION_COLOR = figures.COLORS["rgb"], "#c98a2b"
 LETTERS = 15  # pixels of height, of the names beside rows
 
 
@@ -38,8 +38,8 @@ def _panel(axis: Axes, outcome: Outcome, measure: Metric) -> None:
     band = outcome.noise(measure)
     if band:
         label = f"another seed, test (from {band.seeds})"
-        axis.axhspan(band.low, band.high, color=TEST, alpha=0.15, linewidth=0, label=label)
-    for split, color, marker in (("validation", HELD_OUT, "s"), ("test", TEST, "o")):
+        axis.axhspan(band.low, band.high, color=TEST_COLOR, alpha=0.15, linewidth=0, label=label)
+    for split, color, marker in (("validation", VALIDATION_COLOR, "s"), ("test", TEST_COLOR, "o")):
         if split in outcome.splits():
             values = [value(result, measure, split) for _, result in outcome.trials]
             axis.plot(places, values, linestyle=line, marker=marker, markersize=4.5, color=color, label=split)

@@ -23,7 +23,7 @@ from pipeline.trials.planning import Fit, Trial
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import short_value
 from pipeline.trials.spec import Defaults, StudiesFile, Study
-from pipeline.trials.trial import TrialReport
+from pipeline.trials.trial import FitReport
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.view import TrialsView
 from pipeline.trials.worker import Shared
@@ -66,7 +66,7 @@ def run(file: StudiesFile, studies: Sequence[Study], defaults: Defaults, compute
 
 @dataclass(frozen=True)
 class Failed:
-    """Trainings without a result, by key."""
+    """Fits without a result, by key."""
 
     reasons: Mapping[str, str]
     crashed: frozenset[str] = frozenset()  # those whose processes failed: another try may succeed
@@ -80,13 +80,13 @@ def train(trials: Sequence[Trial], data: TrialData, compute: TrialCompute, check
     """
     missing = [trial for trial in trials if results.find(trial) is None]
     fits = planning.fits(missing)
-    for key in {trial.fit for trial in trials} - {fit.key for fit in fits}:
+    for key in {trial.fit_key for trial in trials} - {fit.key for fit in fits}:
         dataset.forget(key, compute)  # where a kill came between a result and this
-    distinct = len({(trial.fit, trial.epochs) for trial in trials})
+    distinct = len({(trial.fit_key, trial.epochs) for trial in trials})
     if not fits:
         console.print(f"{distinct} trials, all finished already: nothing to train")
         return Failed({})
-    to_run = len({(trial.fit, trial.epochs) for trial in missing})
+    to_run = len({(trial.fit_key, trial.epochs) for trial in missing})
     already = f", {distinct - to_run} finished already" if distinct > to_run else ""
     with ray_session.connected(compute.address, [check]) as session:
         wanted = tuner.request_trials(ray_session.cluster_resources(session), compute)
@@ -120,7 +120,7 @@ def train(trials: Sequence[Trial], data: TrialData, compute: TrialCompute, check
 
 
 def _trainable(config: Mapping[str, Any], fits: Sequence[Fit], shared: Shared) -> None:
-    worker.run_trial(fits[config["fit"]], shared)
+    worker.run_fit(fits[config["fit"]], shared)
 
 
 class StudyRecorder:
@@ -135,13 +135,14 @@ class StudyRecorder:
         self.kept = 0
         self.named: dict[str, Fit] = {}
         for fit in fits:
-            view.add(fit.key, _label([trial for trial in trials if trial.fit == fit.key]), fit.train.epochs)
+            label = _label([trial for trial in trials if trial.fit_key == fit.key])
+            view.add(fit.key, label, fit.train.epochs)
 
     def started(self, name: str, config: Mapping[str, Any]) -> None:
         self.named[name] = self.fits[config["fit"]]
         self.view.start(self.named[name].key)
 
-    def reported(self, name: str, report: TrialReport, machine: str) -> None:
+    def reported(self, name: str, report: FitReport, machine: str) -> None:
         fit = self.named[name]
         self.view.report(fit.key, report.epoch, dataset.costs_text(report), report.seconds)
         if report.snapshot:
@@ -171,7 +172,7 @@ class StudyRecorder:
 
 
 def _label(trials: Sequence[Trial]) -> str:
-    """Label of a training: the first of its trials, and those that differ from it in epochs alone."""
+    """Label of a fit: the first of its trials, and those that differ from it in epochs alone."""
     first = trials[0]
     same = [trial for trial in trials if set(trial.setting) == set(first.setting)]
     return " and ".join(dict.fromkeys(trial.label for trial in same))
@@ -186,7 +187,7 @@ def _outcome(
         if result:
             found.append((trial, result))
         else:
-            failed[trial.label] = failures.get(trial.fit, "it has no result; run the command again")
+            failed[trial.label] = failures.get(trial.fit_key, "it has no result; run the command again")
     return Outcome(study, tuple(found), seeds, failed)
 
 
@@ -209,10 +210,10 @@ def _write(outcome: Outcome, data: TrialData, base: Params) -> None:
 
 def _described(base: Params) -> str:
     """The defaults, in a line."""
-    model, fit = base.model, base.train
+    model, training = base.model, base.train
     return (
         f"{model.channels} {model.architecture} {short_value(model.hidden)}, latent {model.latent}, "
-        f"{model.activation}, {model.likelihood}; {fit.epochs} epochs, batches of {fit.batch_size}"
+        f"{model.activation}, {model.likelihood}; {training.epochs} epochs, batches of {training.batch_size}"
     )
 
 

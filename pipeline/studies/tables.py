@@ -20,7 +20,7 @@ from pipeline.trials.spec import Study
 COLUMNS = (
     "cost", "reconstruction", "kl", "floor", "excess", "bits_per_dim", "mse", "psnr", "ssim", "active_units",
 )  # fmt: skip
-SPLITS = ("train", "validation", "test")
+MEASURED = ("train", "validation", "test")  # splits, in the order of results.csv
 
 
 # What settings are compared by, on the merged test images; the first that all trials and seeds have decides.
@@ -55,7 +55,7 @@ class Outcome:
 
     def splits(self) -> list[str]:
         """Splits that were measured."""
-        return [split for split in SPLITS if split in self.trials[0][1].snapshot.metrics[paths.JOINT]]
+        return [split for split in MEASURED if split in self.trials[0][1].snapshot.metrics[paths.JOINT]]
 
 
 def _has(result: TrialResult, measure: Metric) -> bool:
@@ -71,7 +71,7 @@ def results(outcome: Outcome) -> str:
     for trial, result in outcome.trials:
         values = [_cell(trial.setting.get(path)) for path in varied]
         for component, splits in result.snapshot.metrics.items():
-            for split in SPLITS:
+            for split in MEASURED:
                 if split in splits:
                     measured = [splits[split].get(name, "") for name in COLUMNS]
                     writer.writerow([*values, component, split, *measured, round(result.snapshot.seconds, 1)])

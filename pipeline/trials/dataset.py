@@ -21,7 +21,7 @@ from pipeline.runs.storage_lock import Check
 from pipeline.trials import planning, trial
 from pipeline.trials.planning import Trial
 from pipeline.trials.spec import Defaults, Study
-from pipeline.trials.trial import TrialReport
+from pipeline.trials.trial import FitReport
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.worker import Shared
 
@@ -89,7 +89,7 @@ class TrialData:
                 there are not.
         """
         where = f"{paths.STUDIES_YAML}: studies.{study.name}"
-        trials = planning.plan(self.defaults, study.settings, self.digest, where)
+        trials = planning.trials(self.defaults, study.settings, self.digest, where)
         for planned in trials:
             self.check(planned.params, where)
         return trials
@@ -149,7 +149,7 @@ def _labels(splits: dict[str, Images]) -> tuple[tuple[str, ...], dict[str, np.nd
         return (), {}, str(error).removeprefix(f"{paths.PARAMS}: ")
 
 
-def costs_text(report: TrialReport) -> str:
+def costs_text(report: FitReport) -> str:
     """Costs, nats an image of all channels together."""
     costs = f"{report.costs['train']:.1f}"
     return costs + (f" ({report.costs['validation']:.1f})" if "validation" in report.costs else "")

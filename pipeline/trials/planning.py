@@ -1,4 +1,9 @@
-"""Plans: the trainings that are needed so that every setting is measured."""
+"""Trials, and the fits that they need.
+
+A *setting* is some parameters with their values. A *trial* is a setting that is trained and measured once. A
+*fit* is the training that does it, in one process; Ray Tune calls that a trial. Of trials that differ in
+epochs alone there is one fit, which is measured after each of those epochs: a *snapshot* each.
+"""
 
 import hashlib
 import json
@@ -18,7 +23,7 @@ SOURCES = ("vae.fit", "pipeline.evaluation.reconstruction")
 
 @dataclass(frozen=True)
 class Fit:
-    """One training, and the epochs after which it is measured: a trial each."""
+    """A training, and the epochs after which it is measured: a trial each."""
 
     key: str
     model: ModelConfig
@@ -32,7 +37,7 @@ class Trial:
 
     setting: Setting
     params: Params
-    fit: str  # the key of the training that it is a snapshot of
+    fit_key: str  # of the fit that it is a snapshot of
 
     @property
     def epochs(self) -> int:
@@ -43,25 +48,25 @@ class Trial:
         return short(self.setting)
 
 
-def plan(defaults: Defaults, settings: Iterable[Setting], data: bytes, where: str) -> list[Trial]:
+def trials(defaults: Defaults, settings: Iterable[Setting], data: bytes, where: str) -> list[Trial]:
     """A trial for each setting; `data` is a digest of images and source.
 
     Raises:
         PipelineError: a value has the wrong type or range.
     """
-    trials = []
+    found = []
     for setting in settings:
         params = spec.parameters(defaults, setting, where)
-        trials.append(Trial(setting, params, key(params, data)))
-    return trials
+        found.append(Trial(setting, params, fit_key(params, data)))
+    return found
 
 
 def fits(trials: Sequence[Trial]) -> list[Fit]:
-    """The trainings that these trials need. Trials that differ in epochs alone are snapshots of one."""
+    """The fits that these trials need. Trials that differ in epochs alone are snapshots of one."""
     snapshots: dict[str, set[int]] = {}
     for trial in trials:
-        snapshots.setdefault(trial.fit, set()).add(trial.epochs)
-    longest = {trial.fit: trial for trial in sorted(trials, key=lambda trial: trial.epochs)}
+        snapshots.setdefault(trial.fit_key, set()).add(trial.epochs)
+    longest = {trial.fit_key: trial for trial in sorted(trials, key=lambda trial: trial.epochs)}
     return [
         Fit(
             key,
@@ -73,8 +78,8 @@ def fits(trials: Sequence[Trial]) -> list[Fit]:
     ]
 
 
-def key(params: Params, data: bytes) -> str:
-    """A hash of all that shapes what a trial finds, 16 hexadecimal digits.
+def fit_key(params: Params, data: bytes) -> str:
+    """Key of a setting's fit: a hash of all that shapes what a trial finds, 16 hexadecimal digits.
 
     The number of epochs is no part of it where that only says when to look.
     """

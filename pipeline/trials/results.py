@@ -1,6 +1,6 @@
 """Results of trials on disk: a file each, kept apart from any study, so that no trial runs twice.
 
-.vaepipe/trials/<key>-000050.safetensors     one snapshot of one training
+.vaepipe/trials/<key>-000050.safetensors     one snapshot of one fit
 """
 
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ import torch
 
 from pipeline.common import files, paths
 from pipeline.trials.planning import Trial
-from pipeline.trials.trial import Snapshot, TrialReport
+from pipeline.trials.trial import FitReport, Snapshot, repeated_reports
 from vae import tensorfile
 from vae.metrics import EpochMetrics
 from vae.tensorfile import ModelFileError
@@ -23,20 +23,18 @@ class TrialResult:
     snapshot: Snapshot
     machine: str  # such as "1 CPU thread"
 
-    def reports(self) -> list[TrialReport]:
+    def reports(self) -> list[FitReport]:
         """Reports of the trial, one an epoch."""
         costs: dict[int, dict[str, float]] = {}
         for record in self.snapshot.history:
             of_epoch = costs.setdefault(record.epoch, {})
             of_epoch[record.split] = of_epoch.get(record.split, 0.0) + record.cost
-        return [
-            TrialReport(epoch, of_epoch, self.snapshot.seconds) for epoch, of_epoch in sorted(costs.items())
-        ]
+        return repeated_reports(costs, self.snapshot.seconds)
 
 
-def path(fit: str, epochs: int) -> Path:
+def path(fit_key: str, epochs: int) -> Path:
     """The file of a fit's result after so many epochs."""
-    return paths.trials() / f"{fit}-{epochs:06}.safetensors"
+    return paths.trials() / f"{fit_key}-{epochs:06}.safetensors"
 
 
 def of_epochs(epochs: int) -> list[Path]:
@@ -44,12 +42,12 @@ def of_epochs(epochs: int) -> list[Path]:
     return sorted(paths.trials().glob(f"*-{epochs:06}.safetensors"))
 
 
-def fit(path: Path) -> str:
-    """Key of the training that a file is a result of."""
+def fit_key(path: Path) -> str:
+    """Key of the fit that a file is a result of."""
     return path.name.partition("-")[0]
 
 
-def save(fit: str, result: TrialResult) -> None:
+def save(fit_key: str, result: TrialResult) -> None:
     """Keep a result.
 
     Raises:
@@ -63,19 +61,19 @@ def save(fit: str, result: TrialResult) -> None:
         "seconds": snapshot.seconds,
         "machine": result.machine,
     }
-    with files.atomic_file(path(fit, snapshot.epoch)) as part:
+    with files.atomic_file(path(fit_key, snapshot.epoch)) as part:
         tensorfile.write(part, about, {"shown": torch.tensor(snapshot.shown)})
 
 
-def load(fit: str, epochs: int) -> TrialResult | None:
+def load(fit_key: str, epochs: int) -> TrialResult | None:
     """A result; None if there is none. A damaged file counts as none: the trial runs again.
 
     Raises:
         PipelineError: it is there, and may not be read.
     """
     try:
-        files.check_readable(path(fit, epochs))
-        about, tensors = tensorfile.read(path(fit, epochs))
+        files.check_readable(path(fit_key, epochs))
+        about, tensors = tensorfile.read(path(fit_key, epochs))
         snapshot = Snapshot(
             epoch=about["epoch"],
             metrics=about["found"],
@@ -90,4 +88,4 @@ def load(fit: str, epochs: int) -> TrialResult | None:
 
 def find(trial: Trial) -> TrialResult | None:
     """A trial's result; None if it has not finished."""
-    return load(trial.fit, trial.epochs)
+    return load(trial.fit_key, trial.epochs)

@@ -1,10 +1,11 @@
-"""A trial: a whole stack trained in one process, and measured after some of its epochs.
+"""A fit: a whole stack trained in one process, and measured after some of its epochs, a trial each.
 
 Plain code around `vae.fit`; `tuner` runs it under Ray Tune.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.training import train_with_checkpoints
 from pipeline.trials.planning import Fit
 from vae.config import Sizes
-from vae.fit import Epoch, fit
+from vae.fit import Epoch
+from vae.fit import fit as fit_stack
 from vae.metrics import EpochMetrics
 from vae.stack import TrainingState, assemble, initial_state
 
@@ -39,7 +41,7 @@ class SplitTensors:
 
 @dataclass(frozen=True)
 class TrialTensors:
-    """Images of a trial: those it trains on, and those it is measured on."""
+    """Images of a fit: those it trains on, and those it is measured on."""
 
     components: tuple[str, ...]
     sizes: Sizes
@@ -56,31 +58,52 @@ class Snapshot:
     metrics: Metrics
     shown: np.ndarray  # (SHOWN, 3, H, W) uint8: reconstructions of evenly spaced test images
     history: list[EpochMetrics]
-    seconds: float  # of training, up to here
+    seconds: float  # of training, as in a `FitReport` of the same epoch
 
 
 @dataclass(frozen=True)
-class TrialReport:
-    """A fit after an epoch."""
+class FitReport:
+    """A fit after an epoch.
+
+    Its seconds are those of the clock that training took from the first epoch to the end of this one, with
+    each epoch's cost on validation images. Not counted are snapshots, checkpoints, waits, and epochs that
+    were lost with a process and trained again. Of epochs that are told again only the sum is known: each has
+    an even share.
+    """
 
     epoch: int
-    costs: dict[str, float]  # by split, summed over components
+    costs: dict[str, float]  # by split, nats an image, summed over components
     seconds: float
     snapshot: Snapshot | None = None
 
 
+def repeated_reports(costs: Mapping[int, dict[str, float]], seconds: float) -> list[FitReport]:
+    """Reports of epochs that were trained before. costs: by epoch and split; seconds: of all these epochs."""
+    last = max(costs, default=0)
+    return [FitReport(epoch, costs[epoch], seconds * epoch / last) for epoch in sorted(costs)]
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a fit goes on from."""
+
+    epoch: int  # the last that is finished; 0: the beginning
+    states: list[TrainingState]  # after it, one a component
+    seconds: float  # of training, up to there
+
+
 def train_and_measure(
-    plan: Fit,
+    fit: Fit,
     data: TrialTensors,
     checkpoints: Checkpoints,
     checkpoint_seconds: float,
     device: str,
     session: str = "",
-) -> Iterator[TrialReport]:
+) -> Iterator[FitReport]:
     """Train from the last checkpoint, and report every epoch, also those before the checkpoint.
 
     A report is to be kept before the next is asked for: checkpoints are later than the snapshots before them.
-    `session` names whoever keeps them: when a trial is tried again, it does not repeat snapshots to the same.
+    `session` names whoever keeps them: when a fit is tried again, it does not repeat snapshots to the same.
 
     Raises:
         CostNotFinite: training diverged.
@@ -89,71 +112,94 @@ def train_and_measure(
     """
     about = checkpoints.about()
     kept = set(about.get("kept", ())) if session and about.get("session") == session else set()
-    waiting = [epoch for epoch in plan.snapshots if epoch not in kept]
-    done = checkpoints.latest(waiting[0])
-    if done:
-        states = [checkpoints.load(done, component) for component in data.components]
-        seconds = float(about.get("seconds", {}).get(str(done), 0))
-    else:
-        states = [
-            initial_state(component, data.train.images_CND[c], data.sizes, plan.model, plan.train.seed)
-            for c, component in enumerate(data.components)
-        ]
-        seconds = 0.0
-    for epoch in range(1, done + (done != waiting[0])):
-        records = [record for state in states for record in state.history if record.epoch == epoch]
-        yield TrialReport(epoch, _costs(records), seconds * epoch / done)
-    if done == waiting[0]:
-        waiting.pop(0)
-        yield _report(done, states, seconds, data, plan.train.seed, device)
+    waiting = [epoch for epoch in fit.snapshots if epoch not in kept]
+    # No later one: it would have trained past a snapshot that is to be taken.
+    start = _start(fit, data, checkpoints, waiting[0])
 
-    def save(epoch: Epoch, took: float) -> float:
+    def save(epoch: Epoch, seconds: float) -> None:
         if waiting:
-            kept = [snapshot for snapshot in plan.snapshots if snapshot not in waiting]
-            _save(checkpoints, epoch, seconds, session=session, kept=kept)
-        return took
+            reported = [snapshot for snapshot in fit.snapshots if snapshot not in waiting]
+            _save(checkpoints, epoch, seconds, session=session, kept=reported)
 
-    epochs = _epochs(plan, data, states, device)
-    first, last = done + 1, plan.train.epochs
-    for trained, took in train_with_checkpoints(
-        epochs, data.components, first, last, checkpoint_seconds, save
-    ):
-        seconds += took
-        if waiting and trained.number == waiting[0]:
+    trained = _train(fit, data, start, device, checkpoint_seconds, save)
+    for epoch, seconds in chain(_repeat(start), trained):
+        snapshot = None
+        if waiting and epoch.number == waiting[0]:
+            snapshot = _snapshot(epoch, seconds, data, fit.train.seed, device)
             waiting.pop(0)
-            yield _report(trained.number, trained.states(), seconds, data, plan.train.seed, device)
-        else:
-            yield TrialReport(trained.number, _costs(trained.records), seconds)
+        yield FitReport(epoch.number, _costs(epoch.records), seconds, snapshot)
 
 
-def _epochs(plan: Fit, data: TrialTensors, states: Sequence[TrainingState], device: str) -> Iterator[Epoch]:
+def _start(fit: Fit, data: TrialTensors, checkpoints: Checkpoints, most: int) -> _Start:
+    """The last checkpoint of the epochs up to `most`, or the beginning."""
+    epoch = checkpoints.latest(most)
+    if epoch:
+        states = [checkpoints.load(epoch, component) for component in data.components]
+        return _Start(epoch, states, float(checkpoints.about().get("seconds", {}).get(str(epoch), 0)))
+    states = [
+        initial_state(component, data.train.images_CND[c], data.sizes, fit.model, fit.train.seed)
+        for c, component in enumerate(data.components)
+    ]
+    return _Start(0, states, 0.0)
+
+
+def _repeat(start: _Start) -> Iterator[tuple[Epoch, float]]:
+    """The epochs before the start, each with the seconds of training up to its end (see `FitReport`).
+
+    Of models there are those of the last epoch.
+    """
+    for number in range(1, start.epoch + 1):
+        records = [record for state in start.states for record in state.history if record.epoch == number]
+        yield Epoch(number, records, lambda: start.states), start.seconds * number / start.epoch
+
+
+def _train(
+    fit: Fit,
+    data: TrialTensors,
+    start: _Start,
+    device: str,
+    checkpoint_seconds: float,
+    save: Callable[[Epoch, float], None],
+) -> Iterator[tuple[Epoch, float]]:
+    """The epochs after the start, each with the seconds of training up to its end, which `save` gets too."""
     held_out = data.validation
-    return fit(
+    epochs = fit_stack(
         data.train.images_CND,
-        states,
-        plan.train,
+        start.states,
+        fit.train,
         labels_N=data.train.labels_N,
         validation_CND=held_out.images_CND if held_out else None,
         validation_labels_N=held_out.labels_N if held_out else None,
         device=device,
     )
+    seconds = start.seconds
+
+    def save_all(epoch: Epoch, took: float) -> float:
+        save(epoch, seconds)
+        return took
+
+    first, last = start.epoch + 1, fit.train.epochs
+    for epoch, took in train_with_checkpoints(
+        epochs, data.components, first, last, checkpoint_seconds, save_all
+    ):
+        seconds += took
+        yield epoch, seconds
 
 
 def _save(checkpoints: Checkpoints, epoch: Epoch, seconds: float, **about: Any) -> None:
-    for state in epoch.states():
-        checkpoints.save(state)
+    # The seconds before the models: of a checkpoint whose seconds a kill has left out, training would go on
+    # as if it had taken none until then.
     times = checkpoints.about().get("seconds", {}) | {str(epoch.number): seconds}
     checkpoints.describe(seconds=times, **about)
+    for state in epoch.states():
+        checkpoints.save(state)
     checkpoints.prune(epoch.number)
 
 
-def _report(
-    epoch: int, states: Sequence[TrainingState], seconds: float, data: TrialTensors, seed: int, device: str
-) -> TrialReport:
-    history = [record for state in states for record in state.history]
-    last = [record for record in history if record.epoch == epoch]
-    metrics: Metrics = {record.component: {} for record in last}
-    for record in last:
+def _snapshot(epoch: Epoch, seconds: float, data: TrialTensors, seed: int, device: str) -> Snapshot:
+    states = epoch.states()
+    metrics: Metrics = {record.component: {} for record in epoch.records}
+    for record in epoch.records:
         if record.split == "train":
             metrics[record.component]["train"] = {
                 "cost": record.cost,
@@ -168,8 +214,8 @@ def _report(
         for component, splits in metrics.items()
     }
     shown = pictures[evenly_spaced(len(pictures), SHOWN)]
-    snapshot = Snapshot(epoch, metrics, shown, history, seconds)
-    return TrialReport(epoch, _costs(last), seconds, snapshot)
+    history = [record for state in states for record in state.history]
+    return Snapshot(epoch.number, metrics, shown, history, seconds)
 
 
 def _costs(records: Sequence[EpochMetrics]) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""Trials under Ray Tune: as many at once as fit on the compute."""
+"""Trials under Ray Tune: as many at once as the compute has room for.
+
+Here a trial is Tune's, whose word users hear too: each is one fit (see `planning`).
+"""
 
 import os
 from collections.abc import Mapping
@@ -16,7 +19,7 @@ from pipeline.distributed.placement import ClusterResources
 from pipeline.distributed.ray_session import Session
 from pipeline.distributed.start_wait import StartWait
 from pipeline.runs.run_folder import TRIALS
-from pipeline.trials.trial import TrialReport
+from pipeline.trials.trial import FitReport
 
 # Read by Tune's controller, which is a thread of the driver's.
 ENVIRONMENT = {
@@ -85,8 +88,8 @@ def request_trials(offer: ClusterResources, compute: TrialCompute) -> TrialReque
         trials = gpus * compute.per_gpu
         cpus = placement.gpu_cpu_share(offer, trials, compute.per_gpu, compute.threads)
         return TrialRequest(cpus, 1 / compute.per_gpu, trials)
-    fit = sum(int(cpus) // compute.threads for cpus in offer.node_cpus)
-    return TrialRequest(compute.threads, 0, min(fit, compute.workers or fit))
+    room = sum(int(cpus) // compute.threads for cpus in offer.node_cpus)
+    return TrialRequest(compute.threads, 0, min(room, compute.workers or room))
 
 
 class TrialCallback(Protocol):
@@ -97,7 +100,7 @@ class TrialCallback(Protocol):
 
     def started(self, name: str, config: Mapping[str, Any]) -> None: ...
 
-    def reported(self, name: str, report: TrialReport, machine: str) -> None: ...
+    def reported(self, name: str, report: FitReport, machine: str) -> None: ...
 
     def tried_again(self, name: str, config: Mapping[str, Any], reason: str) -> None:
         """Its process failed."""

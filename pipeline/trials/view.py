@@ -1,4 +1,4 @@
-"""Display of trials that run: one table on a terminal, lines elsewhere."""
+"""Display of trials that run, as Tune counts them (see `tuner`): one table on a terminal, lines elsewhere."""
 
 import threading
 import time

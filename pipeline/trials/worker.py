@@ -1,4 +1,4 @@
-"""The work of one trial, in one of Ray's processes. Nothing here runs on the driver."""
+"""The work of one fit, in one of Ray's processes. Nothing here runs on the driver."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,18 @@ from pipeline.runs.run_folder import RunFolder
 from pipeline.runs.training import OutOfMemory
 from pipeline.trials import trial
 from pipeline.trials.planning import Fit
-from pipeline.trials.trial import SplitTensors, TrialReport, TrialTensors
+from pipeline.trials.trial import FitReport, SplitTensors, TrialTensors
 from vae.config import Sizes
 from vae.fit import CostNotFinite
 from vae.tensorfile import ModelFileError
 
-# Errors that every other trial would meet too: the driver is told, and ends them all.
+# Errors that every other fit would meet too: the driver is told, and ends them all.
 FATAL = (PipelineError, ModelFileError)
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Settings and images that all trials share; pixels travel as references."""
+    """Settings and images that all fits share; pixels travel as references."""
 
     splits: Mapping[str, SplitRefs]
     class_names: tuple[str, ...]  # of the labels; empty: there are none
@@ -38,32 +38,32 @@ class Shared:
     device: str
 
 
-def run_trial(plan: Fit, shared: Shared, known_reports: Sequence[TrialReport] | None = None) -> None:
-    """Train and measure a trial, and report every epoch to Tune.
+def run_fit(fit: Fit, shared: Shared, known_reports: Sequence[FitReport] | None = None) -> None:
+    """Train a fit and measure its trials, and report every epoch to Tune, of which this is a trial.
 
-    `known_reports` are those of a trial that has ended before: they are repeated, and nothing is trained.
+    `known_reports` are those of a fit that has ended before: they are repeated, and nothing is trained.
     """
     if known_reports is not None:
-        for report in known_reports or [TrialReport(0, {}, 0.0)]:
+        for report in known_reports or [FitReport(0, {}, 0.0)]:
             _tell(report, shared, again=True)
         return
     torch.set_num_threads(shared.threads)
     try:
         RunFolder(shared.storage, shared.session).check_shared(shared.mark, os.uname().nodename)
-        data = _data(plan, shared)
-        checkpoints = Checkpoints(shared.storage, plan.key, data.components)
+        data = _data(fit, shared)
+        checkpoints = Checkpoints(shared.storage, fit.key, data.components)
         seconds, device, session = shared.checkpoint_seconds, shared.device, shared.session
-        for report in trial.train_and_measure(plan, data, checkpoints, seconds, device, session):
+        for report in trial.train_and_measure(fit, data, checkpoints, seconds, device, session):
             _tell(report, shared)
-    except CostNotFinite as error:  # of this trial alone, and again at every try
+    except CostNotFinite as error:  # of this fit alone, and again at every try
         tune.report({"diverged": str(error), "epoch": 0, "validation": float("inf")})
-    except OutOfMemory as error:  # of this trial on this machine: on another it may be tried again
+    except OutOfMemory as error:  # of this fit on this machine: on another it may be tried again
         tune.report({"out_of_memory": str(error), "epoch": 0, "validation": float("inf")})
     except FATAL as error:
         tune.report({"hopeless": str(error), "epoch": 0, "validation": float("inf")})
 
 
-def _tell(report: TrialReport, shared: Shared, *, again: bool = False) -> None:
+def _tell(report: FitReport, shared: Shared, *, again: bool = False) -> None:
     # For the scheduler and the search; `report` is for the driver.
     validation = report.costs.get("validation", float("inf"))
     tune.report(
@@ -83,9 +83,9 @@ def _machine(shared: Shared) -> str:
     return f"{shared.threads} CPU thread{'s' * (shared.threads > 1)}"
 
 
-def _data(plan: Fit, shared: Shared) -> TrialTensors:
-    components = paths.components(plan.model.channels)
-    conditional = plan.model.conditional
+def _data(fit: Fit, shared: Shared) -> TrialTensors:
+    components = paths.components(fit.model.channels)
+    conditional = fit.model.conditional
 
     def tensors(split: SplitRefs) -> SplitTensors:
         labels_N = split.condition_labels() if conditional else None

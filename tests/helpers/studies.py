@@ -29,5 +29,5 @@ def declare(study: str, *, noise: str = "seeds", rest: str = "") -> None:
     paths.STUDIES_YAML.write_text(text)
 
 
-def plan(*settings: dict[str, Any], base: dict[str, Any] = BASE, data: bytes = b"") -> list[Trial]:
-    return planning.plan(defaults(base), settings, data, "here")
+def trials_of(*settings: dict[str, Any], base: dict[str, Any] = BASE, data: bytes = b"") -> list[Trial]:
+    return planning.trials(defaults(base), settings, data, "here")

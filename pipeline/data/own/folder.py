@@ -165,7 +165,7 @@ def _divided(folder: Path, whole: Listing, test: float) -> dict[str, Listing]:
         raise PipelineError(
             f"{printable(folder)}: one picture; expected at least 2: to train on, and to test on"
         )
-    start = len(whole.pictures) - holdout.held_out_count(len(whole.pictures), test)
+    start = len(whole.pictures) - holdout.test_count(len(whole.pictures), test)
     return {
         split: replace(
             whole,

@@ -21,8 +21,8 @@ def interleave_classes(labels: np.ndarray) -> np.ndarray:
     return np.lexsort((labels, place))
 
 
-def held_out_count(images: int, share: float) -> int:
-    """Number of images, the last ones, in that share: at least one, never all. `images` is 2 or more."""
+def test_count(images: int, share: float) -> int:
+    """Number of test images, the last of all, by their share: at least 1, never all. images: 2 or more."""
     return min(max(round(images * share), 1), images - 1)
 
 

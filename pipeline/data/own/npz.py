@@ -241,7 +241,7 @@ def _parts(source: Path, found: Mapping[str, Arrays], test: float) -> dict[str, 
             raise PipelineError(
                 f"{printable(source)}: one image; expected at least 2: to train on, and to test on"
             )
-        start = len(order) - holdout.held_out_count(len(order), test)
+        start = len(order) - holdout.test_count(len(order), test)
         parts = {TRAIN: _Part(whole, order[:start]), TEST: _Part(whole, order[start:])}
     as_they_are = {split: _Part(a, np.arange(len(a.images))) for split, a in found.items()}
     return {split: as_they_are[split] for split in (VALIDATION, TEST) if split in found} | parts

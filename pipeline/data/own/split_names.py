@@ -6,12 +6,12 @@ NAMES = {
     VALIDATION: ("val", "valid", "validation", "dev"),
     TEST: ("test", "testing", "eval", "evaluation"),
 }
-_SPLITS = {name: split for split, names in NAMES.items() for name in names}
+_SPLIT_OF = {name: split for split, names in NAMES.items() for name in names}
 
 
 def split_of(name: str) -> str | None:
     """The split that a name stands for; None if it is no such name."""
-    return _SPLITS.get(name.casefold())
+    return _SPLIT_OF.get(name.casefold())
 
 
 def is_division(splits: set[str]) -> bool:

@@ -97,7 +97,7 @@ def test_generated_files(workspace: Path) -> None:
     download.run(
         DownloadConfig("synthetic", extra=True), SyntheticConfig(train=30, test=20, extra=10, seed=1)
     )
-    counts = {split: len(matfile.read(paths.raw(split))[0]) for split in paths.SPLITS}
+    counts = {split: len(matfile.read(paths.raw(split))[0]) for split in paths.SVHN_SPLITS}
     assert counts == {"train": 30, "test": 20, "extra": 10}
 
 

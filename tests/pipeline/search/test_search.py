@@ -22,7 +22,7 @@ from pipeline.search.state import SearchState
 from pipeline.trials import results, spec
 from pipeline.trials.results import TrialResult
 from pipeline.trials.spec import Range, Search
-from pipeline.trials.trial import Snapshot, TrialReport
+from pipeline.trials.trial import FitReport, Snapshot
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.view import TrialsView
 from vae.metrics import EpochMetrics
@@ -160,7 +160,7 @@ def finish(state: SearchState, setting: dict[str, Any], cost: float) -> None:
     ]
     found = {"rgb": {"validation": {"cost": cost}, "test": {"excess": 9.0}}}
     snapshot = Snapshot(50, found, np.zeros((1, 3, 8, 8), np.uint8), history, 2.0)
-    results.save(state.trial(setting).fit, TrialResult(snapshot, "1 CPU thread"))
+    results.save(state.trial(setting).fit_key, TrialResult(snapshot, "1 CPU thread"))
 
 
 def test_a_new_search_begins_with_the_defaults(state: SearchState) -> None:
@@ -175,7 +175,7 @@ def test_what_a_study_has_found_is_told_not_trained(state: SearchState) -> None:
     finish(state, DEFAULTS, 30.0)
     told = again().known_reports()
     [reports] = told.values()
-    assert list(told) == [state.trial(DEFAULTS).fit]
+    assert list(told) == [state.trial(DEFAULTS).fit_key]
     assert [report.epoch for report in reports] == list(range(1, 51))
     assert reports[-1].costs == {"train": 30.0, "validation": 30.0}
 
@@ -189,7 +189,7 @@ def test_a_search_knows_again_what_was_tried(state: SearchState) -> None:
     assert later.points() == [DEFAULTS, OTHER, THIRD]
     assert [trial.state for trial in later.tried()] == ["finished", "stopped", "started"]
     assert later.missing() == 1
-    assert set(later.known_reports()) == {later.trial(DEFAULTS).fit, later.trial(OTHER).fit}
+    assert set(later.known_reports()) == {later.trial(DEFAULTS).fit_key, later.trial(OTHER).fit_key}
     best = later.best()
     assert best
     assert (best.setting, best.cost) == (DEFAULTS, 30.0)
@@ -223,7 +223,7 @@ def test_only_what_ended_by_itself_is_written_down(state: SearchState) -> None:
     watcher = keeper(state)
     for number, setting in enumerate((DEFAULTS, OTHER, THIRD)):
         watcher.started(f"t{number}", config(setting))
-    watcher.reported("t0", TrialReport(1, {"train": 5.0, "validation": 6.0}, 1.0), "m")
+    watcher.reported("t0", FitReport(1, {"train": 5.0, "validation": 6.0}, 1.0), "m")
     watcher.ended("t0", config(DEFAULTS))  # the scheduler stopped it
     watcher.diverged("t1", "the cost became nan")
     watcher.ended("t1", config(OTHER))
@@ -234,7 +234,7 @@ def test_only_what_ended_by_itself_is_written_down(state: SearchState) -> None:
     # The one that diverged told nothing; as told again it says nothing either.
     second = keeper(again())
     second.started("t", config(OTHER))
-    second.reported("t", TrialReport(0, {}, 0.0), "m")
+    second.reported("t", FitReport(0, {}, 0.0), "m")
     second.ended("t", config(OTHER))
     assert again().missing() == 1
 

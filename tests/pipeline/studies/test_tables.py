@@ -11,7 +11,7 @@ from pipeline.studies import noise, tables
 from pipeline.trials.results import TrialResult
 from pipeline.trials.spec import Study
 from pipeline.trials.trial import Snapshot
-from tests.helpers.studies import plan
+from tests.helpers.studies import trials_of
 
 
 def test_the_band_holds_another_seed_in_95_of_100_cases() -> None:
@@ -48,7 +48,7 @@ def outcome(values: dict[str, float], seeds: list[float], **failed: str) -> tabl
 
     settings = [{"model.latent": int(latent)} for latent in values]
     study = Study("mine", "Does it help?", tuple(settings))
-    trials = zip(plan(*settings), map(result, values.values()), strict=True)
+    trials = zip(trials_of(*settings), map(result, values.values()), strict=True)
     return tables.Outcome(study, tuple(trials), tuple(map(result, seeds)), failed)
 
 

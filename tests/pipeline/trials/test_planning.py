@@ -6,28 +6,28 @@ from pipeline.common.errors import PipelineError
 from pipeline.distributed.placement import ClusterResources
 from pipeline.trials import planning, tuner
 from pipeline.trials.tuner import TrialCompute
-from tests.helpers.studies import BASE, plan
+from tests.helpers.studies import BASE, trials_of
 
 
-def test_epochs_are_snapshots_of_one_training() -> None:
-    trials = plan(*({"train.epochs": n} for n in (20, 10, 50)), {"model.latent": 2})
+def test_epochs_are_snapshots_of_one_fit() -> None:
+    trials = trials_of(*({"train.epochs": n} for n in (20, 10, 50)), {"model.latent": 2})
     first, second = planning.fits(trials)
     assert (first.snapshots, first.train.epochs) == ((10, 20, 50), 50)
     assert (second.snapshots, second.model.latent) == ((50,), 2)
 
 
-def test_epochs_that_shape_the_schedule_are_trainings_of_their_own() -> None:
-    trials = plan(*({"train.epochs": n, "train.decay": "cosine"} for n in (10, 20)))
-    assert [job.snapshots for job in planning.fits(trials)] == [(10,), (20,)]
+def test_epochs_that_shape_the_schedule_are_fits_of_their_own() -> None:
+    trials = trials_of(*({"train.epochs": n, "train.decay": "cosine"} for n in (10, 20)))
+    assert [fit.snapshots for fit in planning.fits(trials)] == [(10,), (20,)]
 
 
-def test_a_trial_is_known_by_all_that_shapes_it() -> None:
-    [trial] = plan({"model.latent": 20})
-    assert plan({"train.seed": 0})[0].fit == trial.fit  # the defaults, said in another way
-    assert plan({"model.latent": 20}, data=b"other")[0].fit != trial.fit
+def test_a_fit_is_known_by_all_that_shapes_it() -> None:
+    [trial] = trials_of({"model.latent": 20})
+    assert trials_of({"train.seed": 0})[0].fit_key == trial.fit_key  # the defaults, said in another way
+    assert trials_of({"model.latent": 20}, data=b"other")[0].fit_key != trial.fit_key
     changed = BASE | {"train": BASE["train"] | {"batch_size": 50}}
-    assert plan({"model.latent": 20}, base=changed)[0].fit != trial.fit
-    assert plan({"model.latent": 21})[0].fit != trial.fit
+    assert trials_of({"model.latent": 20}, base=changed)[0].fit_key != trial.fit_key
+    assert trials_of({"model.latent": 21})[0].fit_key != trial.fit_key
 
 
 @pytest.mark.parametrize(

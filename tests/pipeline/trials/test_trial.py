@@ -1,6 +1,7 @@
-"""A trial: trained, measured, interrupted, and gone on with."""
+"""A fit: trained, measured, interrupted, and gone on with."""
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,11 +16,12 @@ from pipeline.runs.checkpoints import Checkpoints
 from pipeline.trials import results, trial, tuner
 from pipeline.trials.planning import Fit
 from pipeline.trials.results import TrialResult
-from pipeline.trials.trial import Snapshot, SplitTensors, TrialReport, TrialTensors
+from pipeline.trials.trial import FitReport, Snapshot, SplitTensors, TrialTensors
 from tests.helpers.models import model, train
 from vae.config import Sizes
 from vae.evaluate import evaluate
-from vae.fit import fit
+from vae.fit import fit as fit_stack
+from vae.metrics import EpochMetrics
 from vae.stack import assemble, initial_state
 
 TINY = model(latent=2, hidden=(8,))
@@ -56,26 +58,26 @@ class Blind:
 
 def follow(
     folder: Path,
-    job: Fit,
+    fit: Fit,
     given: TrialTensors | None = None,
     checkpoint_seconds: float = 1e9,
     until: int = 99,
-) -> list[TrialReport]:
+) -> list[FitReport]:
     given = given or data()
-    checkpoints = Checkpoints(str(folder), job.key, given.components)
+    checkpoints = Checkpoints(str(folder), fit.key, given.components)
     found = []
-    for report in trial.train_and_measure(job, given, checkpoints, checkpoint_seconds, "cpu"):
+    for report in trial.train_and_measure(fit, given, checkpoints, checkpoint_seconds, "cpu"):
         found.append(report)
         if report.epoch == until:
             break
     return found
 
 
-def snapshots(reports: list[TrialReport]) -> list[Snapshot]:
+def snapshots(reports: list[FitReport]) -> list[Snapshot]:
     return [report.snapshot for report in reports if report.snapshot]
 
 
-def test_a_trial_finds_what_fit_and_evaluate_find(tmp_path: Path) -> None:
+def test_a_fit_finds_what_fit_and_evaluate_find(tmp_path: Path) -> None:
     given = data()
     reports = follow(tmp_path, Fit("key", TINY, FITTED, (2, 6)), given)
     assert [report.epoch for report in reports] == list(range(1, 7))
@@ -85,7 +87,7 @@ def test_a_trial_finds_what_fit_and_evaluate_find(tmp_path: Path) -> None:
         initial_state(c, given.train.images_CND[i], given.sizes, TINY, 0)
         for i, c in enumerate(given.components)
     ]
-    for epoch in fit(given.train.images_CND, states, FITTED):
+    for epoch in fit_stack(given.train.images_CND, states, FITTED):
         last = epoch
     model = assemble(last.states(), torch.device("cpu")).eval()
     for component, measured in zip(
@@ -101,7 +103,7 @@ def test_a_trial_finds_what_fit_and_evaluate_find(tmp_path: Path) -> None:
     assert {r.epoch for r in late.history} == set(range(1, 7))
 
 
-def test_snapshots_are_what_shorter_trainings_find(tmp_path: Path) -> None:
+def test_snapshots_are_what_shorter_fits_find(tmp_path: Path) -> None:
     whole = snapshots(follow(tmp_path, Fit("a", TINY, FITTED, (2, 6))))
     [short] = snapshots(follow(tmp_path, Fit("b", TINY, replace(FITTED, epochs=2), (2,))))
     assert whole[0].metrics == short.metrics
@@ -109,46 +111,74 @@ def test_snapshots_are_what_shorter_trainings_find(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("until", [1, 2, 4])
-def test_an_interrupted_trial_goes_on_to_the_same_end(tmp_path: Path, until: int) -> None:
-    job = Fit("key", TINY, FITTED, (2, 6))
-    whole = snapshots(follow(tmp_path / "a", job))
-    first = follow(tmp_path / "b", job, checkpoint_seconds=0, until=until)
+def test_an_interrupted_fit_goes_on_to_the_same_end(tmp_path: Path, until: int) -> None:
+    fit = Fit("key", TINY, FITTED, (2, 6))
+    whole = snapshots(follow(tmp_path / "a", fit))
+    first = follow(tmp_path / "b", fit, checkpoint_seconds=0, until=until)
     kept = snapshots(first)
-    waiting = tuple(e for e in job.snapshots if e not in [s.epoch for s in kept])
-    rest = follow(tmp_path / "b", replace(job, snapshots=waiting), checkpoint_seconds=0)
+    waiting = tuple(e for e in fit.snapshots if e not in [s.epoch for s in kept])
+    rest = follow(tmp_path / "b", replace(fit, snapshots=waiting), checkpoint_seconds=0)
     # What came before the checkpoint, which was one behind, is told again, and not trained.
     assert [report.epoch for report in rest] == list(range(1, 7))
-    whole_costs = [report.costs for report in follow(tmp_path / "c", job)]
+    whole_costs = [report.costs for report in follow(tmp_path / "c", fit)]
     assert [report.costs for report in rest] == whole_costs
     assert [s.metrics for s in kept + snapshots(rest)] == [s.metrics for s in whole]
 
 
-def test_a_trial_that_is_tried_again_keeps_its_progress(tmp_path: Path) -> None:
-    given, job = data(), Fit("key", TINY, FITTED, (2, 6))
-    checkpoints = Checkpoints(str(tmp_path), job.key, given.components)
-    for report in trial.train_and_measure(job, given, checkpoints, 0, "cpu", "me"):
+def test_a_fit_that_is_tried_again_keeps_its_progress(tmp_path: Path) -> None:
+    given, fit = data(), Fit("key", TINY, FITTED, (2, 6))
+    checkpoints = Checkpoints(str(tmp_path), fit.key, given.components)
+    for report in trial.train_and_measure(fit, given, checkpoints, 0, "cpu", "me"):
         if report.epoch == 5:
             break
-    again = list(trial.train_and_measure(job, given, checkpoints, 0, "cpu", "me"))
+    again = list(trial.train_and_measure(fit, given, checkpoints, 0, "cpu", "me"))
     assert [s.epoch for s in snapshots(again)] == [6]
     # Whoever comes later may not have kept it.
     assert [
-        s.epoch for s in snapshots(list(trial.train_and_measure(job, given, checkpoints, 0, "cpu", "you")))
+        s.epoch for s in snapshots(list(trial.train_and_measure(fit, given, checkpoints, 0, "cpu", "you")))
     ] == [
         2,
         6,
     ]
 
 
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("writes", range(1, 18))
+def test_a_kill_at_any_moment_leaves_the_seconds_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    ticks = count()  # a second an epoch
+    monkeypatch.setattr("pipeline.runs.training.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    fit, left = Fit("key", TINY, FITTED, (2, 6)), writes
+    write = Checkpoints.write
+
+    def killed(self: Checkpoints, path: str, data: bytes) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        write(self, path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "write", killed)
+        with pytest.raises(Killed):
+            follow(tmp_path, fit, checkpoint_seconds=0)
+    reports = follow(tmp_path, fit, checkpoint_seconds=0)
+    assert [report.seconds for report in reports] == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_checkpoint_past_a_snapshot_that_is_missing_is_not_gone_on_from(tmp_path: Path) -> None:
-    job = Fit("key", TINY, FITTED, (6,))
-    follow(tmp_path, job, checkpoint_seconds=0, until=6)
-    again = follow(tmp_path, replace(job, snapshots=(3, 6)))
+    fit = Fit("key", TINY, FITTED, (6,))
+    follow(tmp_path, fit, checkpoint_seconds=0, until=6)
+    again = follow(tmp_path, replace(fit, snapshots=(3, 6)))
     assert again[0].epoch == 1
     assert [s.epoch for s in snapshots(again)] == [3, 6]
 
 
-def test_a_joint_trial_has_one_component(tmp_path: Path) -> None:
+def test_a_joint_fit_has_one_component(tmp_path: Path) -> None:
     joint = replace(TINY, channels="joint")
     given = data(("rgb",), pixels=192)
     [found] = snapshots(follow(tmp_path, Fit("key", joint, FITTED, (6,)), given))
@@ -174,6 +204,13 @@ def test_results_come_back_whole_or_not_at_all(workspace: Path) -> None:
     assert results.load("key", 6) is None
 
 
+def test_seconds_are_those_until_the_epoch_whoever_tells_them() -> None:
+    history = [EpochMetrics("red", epoch, "train", 9.0 - epoch, 0.0, 0.0) for epoch in (1, 2, 4, 3)]
+    result = TrialResult(Snapshot(4, {}, np.zeros(0), history, 8.0), "1 CPU thread")
+    assert [(report.epoch, report.seconds) for report in result.reports()] == [(1, 2), (2, 4), (3, 6), (4, 8)]
+    assert trial.repeated_reports({}, 0.0) == []
+
+
 def test_a_result_that_cannot_be_read_is_not_trained_again(workspace: Path) -> None:
     results.path("key", 6).mkdir(parents=True)
     with pytest.raises(PipelineError, match=r"key-000006.safetensors: cannot be read: Is a directory$"):
@@ -189,7 +226,7 @@ class Watching:
     def started(self, name: str, config: Any) -> None:
         self.heard.append(f"started {name}")
 
-    def reported(self, name: str, report: TrialReport, machine: str) -> None:
+    def reported(self, name: str, report: FitReport, machine: str) -> None:
         raise PipelineError("the disk is full")
 
     def ended(self, name: str, config: Any) -> None:
@@ -203,7 +240,7 @@ def test_what_a_watcher_raises_ends_all_trials_and_is_no_trials_fault() -> None:
     tune_trial = SimpleNamespace(trial_id="t", config={})
     callback.on_trial_start(0, [], tune_trial)
     assert not stopper.stop_all()
-    callback.on_trial_result(0, [], tune_trial, {"report": TrialReport(1, {}, 0.0), "machine": "m"})
+    callback.on_trial_result(0, [], tune_trial, {"report": FitReport(1, {}, 0.0), "machine": "m"})
     callback.on_trial_complete(0, [], tune_trial)
     assert stopper.stop_all()
     assert str(callback.fault) == "the disk is full"

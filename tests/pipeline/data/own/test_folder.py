@@ -99,9 +99,9 @@ def test_classes_are_shared_fairly_in_every_stretch() -> None:
     for label in range(3):
         assert np.all(np.diff(order[labels[order] == label]) > 0)  # as it was
     assert (
-        holdout.held_out_count(2, 0.01),
-        holdout.held_out_count(2, 0.99),
-        holdout.held_out_count(300, 0.2),
+        holdout.test_count(2, 0.01),
+        holdout.test_count(2, 0.99),
+        holdout.test_count(300, 0.2),
     ) == (1, 1, 60)
 
 

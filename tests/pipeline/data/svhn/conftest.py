@@ -19,7 +19,7 @@ from tests.helpers.file_server import KNOWN, Handler, Server, good
 @pytest.fixture
 def quick(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An official set of one small file; no proxy between; no patience."""
-    monkeypatch.setattr(paths, "SPLITS", ("train",))
+    monkeypatch.setattr(paths, "SVHN_SPLITS", ("train",))
     monkeypatch.setitem(official_files.OFFICIAL, "train", KNOWN)
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(fetch, "ATTEMPTS", 3)
