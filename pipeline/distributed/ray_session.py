@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 import pipeline
 import vae
-from pipeline.common import process_exit
+from pipeline.common import machine_limits, process_exit, wording
 from pipeline.common.errors import PipelineError, one_line
 from pipeline.common.progress import console
 from pipeline.distributed import ray_local
@@ -145,12 +145,30 @@ def cluster_resources(session: Session) -> ClusterResources:
     """The CPUs and GPUs of the cluster that was joined, and the GPUs that its autoscaler may start."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = tuple(int(resources.get("GPU", 0)) for resources in nodes)
+    if any(gpus) and not session.joined:
+        gpus = _usable(gpus)
     startable = autoscaler_gpus(_home() / AUTOSCALER_CONFIG) if session.joined else 0
     return ClusterResources(
         node_cpus=tuple(resources.get("CPU", 0.0) for resources in nodes),
         node_gpus=gpus,
         gpu_limit=max(sum(gpus), startable),
     )
+
+
+def _usable(gpus: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of this machine's GPUs that torch can use; says how many it cannot.
+
+    Ray asks NVIDIA's driver, which knows GPUs that a torch without CUDA, or for a newer driver, does not.
+    """
+    usable = machine_limits.gpus()
+    if usable < sum(gpus):
+        console.print(
+            f"[bold red]warning:[/] {wording.count(sum(gpus), 'GPU')} in this machine, of which torch can "
+            f"use {usable or 'none'}; install a torch with CUDA that suits the driver "
+            "(pytorch.org/get-started)",
+            soft_wrap=True,
+        )
+    return (min(usable, sum(gpus)),)
 
 
 def _home() -> Path:

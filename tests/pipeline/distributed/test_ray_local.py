@@ -217,6 +217,35 @@ def test_a_cluster_that_asks_for_no_token_is_warned_of(
     assert ("asks for no token, so whoever reaches its ports can run code on it" in said) != asks
 
 
+@pytest.mark.parametrize(
+    ("joined", "usable", "offered", "said"),
+    [
+        (False, 0, (0,), "warning: 3 GPUs in this machine, of which torch can use none"),
+        (False, 2, (2,), "warning: 3 GPUs in this machine, of which torch can use 2"),
+        (False, 3, (3,), ""),
+        (True, 0, (3,), ""),  # other machines' torch is not this one's
+    ],
+)
+def test_gpus_that_torch_cannot_use_are_none(
+    joined: bool,
+    usable: int,
+    offered: tuple[int, ...],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    nodes = [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": 3.0}}]
+    monkeypatch.setattr("ray.nodes", lambda: nodes)
+    monkeypatch.setattr(machine_limits, "gpus", lambda: usable)
+    monkeypatch.setattr(ray_session, "autoscaler_gpus", lambda config: 0)
+    session = ray_session.Session(joined)
+    offer = ray_session.cluster_resources(session)
+    assert (offer.node_gpus, offer.gpu_limit) == (offered, sum(offered))
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert bool(said) == bool(shown)
+
+
 REAL = """
 import json, os, sys
 from pipeline.common import process_exit
