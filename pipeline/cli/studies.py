@@ -121,16 +121,16 @@ def studies(
 def _prune(studies_file: "StudiesFile", yes: bool) -> None:
     from rich.filesize import decimal
 
-    from pipeline.search import pruning
+    from pipeline.search import leftovers
 
     def amount(unused: list[Path]) -> str:
-        return f"{len(unused)} results and checkpoints, {decimal(sum(map(pruning.size, unused)))}"
+        return f"{len(unused)} results and checkpoints, {decimal(sum(map(leftovers.size, unused)))}"
 
     def agree(unused: list[Path]) -> bool:
         question = f"Delete {amount(unused)}, that no study or search of today's parameters asks for?"
         return yes or typer.confirm(question, abort=True)
 
-    deleted = pruning.prune(studies_file, agree)
+    deleted = leftovers.prune(studies_file, agree)
     typer.echo(f"deleted {len(deleted)}" if deleted else "nothing to delete")
 
 

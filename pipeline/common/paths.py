@@ -33,8 +33,11 @@ STATE = Path(".vaepipe")
 EXPERIMENTS = (".dvc", "tmp", "exps")
 
 SVHN_SPLITS = ("train", "test", "extra")  # its files are called by them, generated ones too
-COLOURS = ("red", "green", "blue")  # in the order of the image's channels
-JOINT = "rgb"
+COLOURS = ("red", "green", "blue")  # components of `separate` models, in the order of the image's channels
+JOINT = "rgb"  # the component of a `joint` model
+# What is measured of whole images, merged of whatever components there are, is called as the joint component,
+# which is whole already.
+MERGED = JOINT
 
 
 def main_workspace() -> Path:

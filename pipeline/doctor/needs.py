@@ -8,7 +8,7 @@ from pipeline.common import paths
 from vae.config import ModelConfig, Sizes, numbered
 
 CHANNELS = len(paths.COLOURS)
-SIDE = 32  # pixels, of SVHN's crops and of generated ones
+IMAGE_SIZE = 32  # pixels, of SVHN's crops and of generated ones
 NUMBER = 4  # bytes of a float32
 COPIES = 3  # of each weight in a checkpoint: itself and Adam's two moments
 EPOCHS_KEPT = 3  # on the disk at once: two whole ones, and the one being written
@@ -22,7 +22,7 @@ class Experiment:
     """The size of an experiment."""
 
     images: Mapping[str, int]  # by split
-    side: int  # pixels a side of an image
+    image_size: int  # pixels a side, as data.size
     raw: int  # bytes of data/raw
     validation: float  # share of the training images that is never fitted
     guessed: bool  # the source does not tell how many images it has, so SVHN's numbers stand in
@@ -36,12 +36,12 @@ class Experiment:
     @property
     def pixels(self) -> int:
         """Pixels of one channel of an image."""
-        return self.side**2
+        return self.image_size**2
 
     def sizes(self, model: ModelConfig) -> Sizes:
         """Sizes of each component's model; classes are taken to be the ten digits."""
         channels = len(paths.colours(paths.components(model.channels)[0]))
-        return Sizes((channels, self.side, self.side), numbered(10) if model.conditional else ())
+        return Sizes((channels, self.image_size, self.image_size), numbered(10) if model.conditional else ())
 
     @property
     def training_bytes(self) -> int:

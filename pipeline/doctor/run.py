@@ -21,7 +21,7 @@ from pipeline.experiment import params as parameters
 from pipeline.experiment.params import Params
 
 PACKAGES = ("torch", "ray", "dvc", "h5py", "numpy")
-COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+STATUS_COLORS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
 def run(seconds: float = 2.0) -> int:
@@ -81,7 +81,7 @@ def show(findings: Sequence[Finding], console: Console) -> None:
         return
     table = Table.grid(padding=(0, 2))
     for finding in findings:
-        colour = COLOURS[finding.status]
+        colour = STATUS_COLORS[finding.status]
         cell = Text(printable(finding.found))
         if finding.advice:
             cell.append(f"\n{finding.advice}", style=colour)

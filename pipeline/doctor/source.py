@@ -103,19 +103,19 @@ def _official(params: Params) -> dict[str, OfficialFile]:
     return {split: known[split] for split in _splits(params)}
 
 
-def _side(params: Params) -> int:
-    return (params.data.size or needs.SIDE) if params.data.format == "full" else needs.SIDE
+def _image_size(params: Params) -> int:
+    return (params.data.size or needs.IMAGE_SIZE) if params.data.format == "full" else needs.IMAGE_SIZE
 
 
 def _size_of_generated(params: Params) -> needs.Experiment:
     images = {split: getattr(params.synthetic, split) for split in _splits(params)}
     raw = sum(images.values()) * (BYTES_A_DIGIT if params.data.format == "full" else BYTES_AN_IMAGE)
-    return needs.Experiment(images, _side(params), raw, params.data.validation, guessed=False)
+    return needs.Experiment(images, _image_size(params), raw, params.data.validation, guessed=False)
 
 
 def _size_of_svhn(params: Params, raw: int, *, guessed: bool = False) -> needs.Experiment:
     images = {split: known.images for split, known in _official(params).items()}
-    return needs.Experiment(images, _side(params), raw, params.data.validation, guessed=guessed)
+    return needs.Experiment(images, _image_size(params), raw, params.data.validation, guessed=guessed)
 
 
 def _size_of_folder(params: Params, raw: int, path: Path) -> needs.Experiment:
@@ -125,18 +125,18 @@ def _size_of_folder(params: Params, raw: int, path: Path) -> needs.Experiment:
     counted = {split: _images_in(path / paths.raw(split).name) for split in _splits(params)}
     images = {split: counted[split] or known.images for split, known in _official(params).items()}
     guessed = not all(counted.values())
-    return needs.Experiment(images, _side(params), raw, params.data.validation, guessed=guessed)
+    return needs.Experiment(images, _image_size(params), raw, params.data.validation, guessed=guessed)
 
 
 def _size_of_own(params: Params, path: Path) -> needs.Experiment:
     data, pictures = params.data, _files_below(path)
-    side, test = data.size or needs.SIDE, int(pictures * data.test)
+    image_size, test = data.size or needs.IMAGE_SIZE, int(pictures * data.test)
     images = {"train": pictures - test, "test": test}
     if not pictures:
         images = {split: known.images for split, known in _official(params).items()}
     # Own images are kept as pixels from the first stage on.
-    raw = sum(images.values()) * (needs.CHANNELS * side**2 + 1)
-    return needs.Experiment(images, side, raw, data.validation, guessed=not pictures)
+    raw = sum(images.values()) * (needs.CHANNELS * image_size**2 + 1)
+    return needs.Experiment(images, image_size, raw, data.validation, guessed=not pictures)
 
 
 def _images_in(path: Path) -> int | None:

@@ -13,9 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from pipeline.common import paths
 from vae.metrics import EpochMetrics
 
-COLORS = {"red": "#d1493f", "green": "#3f9a5a", "blue": "#3f72d1", "rgb": "#8a63c7"}
+WHOLE_COLOR = "#8a63c7"  # of whole images, and of the joint component
+COMPONENT_COLORS = {"red": "#d1493f", "green": "#3f9a5a", "blue": "#3f72d1", paths.JOINT: WHOLE_COLOR}
 GREY = "#777777"  # seen on white and on black
 GAP = 2  # transparent pixels between tiles
 LEAST, MOST = 64, 96  # pixels that a tile is at least enlarged to, and a thumbnail at most has
@@ -133,7 +135,7 @@ def activity(variance: Sequence[float], component: str, threshold: float) -> str
 @contextmanager
 def _plot(component: str) -> Iterator[tuple[Axes, str, io.BytesIO]]:
     """Axes in a component's colour; when the block ends, what was drawn is in the buffer."""
-    color, svg = COLORS.get(component, GREY), io.BytesIO()
+    color, svg = COMPONENT_COLORS.get(component, GREY), io.BytesIO()
     with mpl.rc_context(cast(Any, STYLE)):
         figure = Figure(figsize=(3.8, 2.8), layout="constrained")
         axis = figure.subplots()

@@ -87,15 +87,15 @@ def _findings(content: Content, noun: str) -> dict[str, object]:
     """Values of the first section: figures, sentences, and the table of metrics."""
     params, metrics = content.params, content.metrics
     values = content.originals[0].size
-    pixels = {name: values // (1 if name == paths.JOINT else 3) for name in metrics}
+    pixels = {name: values // (1 if name == paths.MERGED else 3) for name in metrics}
     return {
         "about": sentences.about(params.model, noun),
         "facts": sentences.facts(params, metrics, noun),
         "sentences": sentences.sentences(params, metrics, values),
         "table": table(metrics, params.model.latent, pixels),
         "percent": sentences.percent,
-        "verdict": sentences.verdict(metrics[paths.JOINT], noun),
-        "judged": metrics[paths.JOINT],
+        "verdict": sentences.verdict(metrics[paths.MERGED], noun),
+        "judged": metrics[paths.MERGED],
     }
 
 

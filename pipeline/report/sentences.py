@@ -71,7 +71,7 @@ def about(model: ModelConfig, noun: str) -> str:
 
 def facts(params: Params, metrics: Metrics, noun: str) -> list[Fact]:
     """The key figures, of the RGB picture."""
-    rgb, listed = metrics["rgb"], []
+    rgb, listed = metrics[paths.MERGED], []
     if "bits_per_dim" in rgb:
         listed.append(Fact(text("bits_per_dim", rgb), "bits per dimension; a raw byte has 8"))
     elif "cost" in rgb:
@@ -133,7 +133,7 @@ def units(params: Params, metrics: Metrics) -> str:
 
 def pictures(params: Params, metrics: Metrics, values: int) -> str:
     """Reconstructions against PCA with as many numbers, and what their blur comes from."""
-    rgb, used = metrics["rgb"], _used(params, metrics)
+    rgb, used = metrics[paths.MERGED], _used(params, metrics)
     if not {"mse", "pca_mse"} <= rgb.keys() or rgb["pca_mse"] <= 0:
         return ""
     channel = " a channel" if params.model.channels == "separate" else ""
@@ -165,7 +165,7 @@ def pictures(params: Params, metrics: Metrics, values: int) -> str:
 
 def cost(metrics: Metrics, values: int) -> str:
     """Cost over the floor or in bits per dimension, against the best linear model; the bound's part."""
-    rgb = metrics["rgb"]
+    rgb = metrics[paths.MERGED]
     beside = linear(rgb, values)
     written = []
     if {"cost", "floor", "excess"} <= rgb.keys():
@@ -200,7 +200,7 @@ def cost(metrics: Metrics, values: int) -> str:
 
 def left_out(params: Params, metrics: Metrics) -> str:
     """Sentences on metrics that have no finite value here, and why."""
-    rgb, written = metrics["rgb"], []
+    rgb, written = metrics[paths.MERGED], []
     if "floor" in rgb and "linear_cost" not in rgb:
         without = [c for c in metrics if c in paths.COLOURS and "linear_cost" not in metrics[c]]
         of = f" of {listed(without)}" if without else ""

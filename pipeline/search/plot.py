@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.report import figures
 from pipeline.search.journal import SearchTrial
 
-COLOR = figures.COLORS["rgb"]
+COLOR = figures.WHOLE_COLOR
 
 
 def plot(tried: Sequence[SearchTrial], split: str) -> bytes:

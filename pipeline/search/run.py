@@ -228,7 +228,7 @@ def _write(state: SearchState, best: Candidate) -> None:
     settings = {
         short(candidate.setting): {
             "validation": files.round_significant(candidate.cost),
-            **candidate.result.snapshot.metrics[paths.JOINT]["test"],
+            **candidate.result.snapshot.metrics[paths.MERGED]["test"],
         }
         for candidate in state.candidates()
     }

@@ -29,7 +29,7 @@ class Candidate:
     @property
     def cost(self) -> float:
         """Validation, nats an image of all channels."""
-        return self.result.snapshot.metrics[paths.JOINT]["validation"]["cost"]
+        return self.result.snapshot.metrics[paths.MERGED]["validation"]["cost"]
 
 
 class SearchState:

@@ -67,12 +67,12 @@ def run(params: Params) -> None:
     rgb = merge_metrics(metrics)
     shown = evenly_spaced(len(test), params.merge.images)
     quality, reconstructions, by_pca = _reconstruct(components, test, shown)
-    metrics[paths.JOINT] = rgb | quality
+    metrics[paths.MERGED] = rgb | quality
     samples = np.empty((0, 3, *test.side), np.uint8)
     conditional = None
     if params.model.conditional:
         [only] = components
-        metrics[paths.JOINT] |= _classify_samples(only, test, seed)
+        metrics[paths.MERGED] |= _classify_samples(only, test, seed)
         conditional = latent_pictures.conditional(only.model, only.name, seed)
     else:
         samples = latent_pictures.samples(
@@ -81,7 +81,7 @@ def run(params: Params) -> None:
     metrics = {name: files.rounded(values) for name, values in metrics.items()}
     chosen, history = test.part(shown), _history()
     files.write_json(paths.TEST_METRICS, metrics)
-    files.write_json(paths.SUMMARY, files.rounded(headline(metrics[paths.JOINT], history)))
+    files.write_json(paths.SUMMARY, files.rounded(headline(metrics[paths.MERGED], history)))
     page.write(
         paths.REPORT,
         page.Content(

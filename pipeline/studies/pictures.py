@@ -15,7 +15,7 @@ from pipeline.report import figures
 from pipeline.studies.tables import Outcome, value
 from pipeline.trials.setting import short_value
 
-TEST_COLOR, VALIDATION_COLOR = figures.COLORS["rgb"], "#c98a2b"
+TEST_COLOR, VALIDATION_COLOR = figures.WHOLE_COLOR, "#c98a2b"
 LETTERS = 15  # pixels of height, of the names beside rows
 
 

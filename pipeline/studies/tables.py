@@ -29,7 +29,7 @@ COMPARED = tuple(METRICS[name] for name in ("excess", "bits_per_dim", "mse"))
 
 def value(result: TrialResult, metric: Metric, split: str = "test") -> float:
     """A metric of a trial's merged images."""
-    return result.snapshot.metrics[paths.JOINT][split][metric.name]
+    return result.snapshot.metrics[paths.MERGED][split][metric.name]
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Outcome:
 
     def splits(self) -> list[str]:
         """Splits that were measured."""
-        return [split for split in MEASURED if split in self.trials[0][1].snapshot.metrics[paths.JOINT]]
+        return [split for split in MEASURED if split in self.trials[0][1].snapshot.metrics[paths.MERGED]]
 
 
 def _has(result: TrialResult, measure: Metric) -> bool:
-    return measure.name in result.snapshot.metrics[paths.JOINT]["test"]
+    return measure.name in result.snapshot.metrics[paths.MERGED]["test"]
 
 
 def results(outcome: Outcome) -> str:
@@ -122,7 +122,7 @@ def metrics(outcome: Outcome) -> dict[str, dict[str, float]]:
 def _summarised(outcome: Outcome, place: int) -> dict[str, Any]:
     """One setting's entry."""
     trial, result = outcome.trials[place]
-    merged = result.snapshot.metrics[paths.JOINT]
+    merged = result.snapshot.metrics[paths.MERGED]
     values: dict[str, Any] = {name: merged["test"][name] for name in COLUMNS if name in merged["test"]}
     if outcome.study.paper:
         paper = dict(zip(map(short, outcome.study.settings), outcome.study.paper, strict=True))
@@ -151,7 +151,7 @@ def _is_better(metric: Metric, number: float, band: Noise) -> bool:
 
 def _channel_cost(result: TrialResult, split: str) -> float:
     """Cost of one channel, as the paper has it: the mean over the three."""
-    return files.round_significant(result.snapshot.metrics[paths.JOINT][split]["cost"] / len(paths.COLOURS))
+    return files.round_significant(result.snapshot.metrics[paths.MERGED][split]["cost"] / len(paths.COLOURS))
 
 
 def verdict(outcome: Outcome) -> list[str]:

@@ -241,7 +241,7 @@ def _measure(
     )
     for component, values in of_components.items():
         metrics[component][split] = values
-    whole = metrics.setdefault(paths.JOINT, {})
+    whole = metrics.setdefault(paths.MERGED, {})
     whole.setdefault("train", _sums([metrics[component]["train"] for component in components]))
     whole[split] = merged
     return rebuilt

@@ -18,7 +18,7 @@ State = Literal["waiting", "running", "finished", "stopped", "failed"]
 
 # In which order the table has them.
 ORDER: tuple[State, ...] = ("running", "failed", "finished", "stopped", "waiting")
-COLORS: Mapping[State, str] = {
+STATE_COLORS: Mapping[State, str] = {
     "running": "cyan",
     "finished": "green",
     "failed": "red",
@@ -116,7 +116,7 @@ class TrialsView:
         for line in lines[:room]:
             epoch = f"{line.epoch}/{line.epochs}" if line.epoch else ""
             running = line.state == "running"
-            state = f"[{COLORS[line.state]}]{line.state}[/]"
+            state = f"[{STATE_COLORS[line.state]}]{line.state}[/]"
             table.add_row(
                 escape(line.label),
                 state,

@@ -1,7 +1,8 @@
-"""What a number in a picture or an array stands for: 0 is black, and which number is white.
+"""Numbers of pictures and arrays as bytes, 0 to white; and advice where white seems to be another number.
 
-White is the largest number of the format: 255 of 8 bits, 65,535 of 16, 1 of floating-point numbers. Where
-files use less of it, as where 16 bits hold what a camera has of 12, data.white_level says so.
+Which number is white is decided by who reads a format: `pixels` of a picture, `arrays` of an array. It is
+the largest of the format: 255 of 8 bits, 65,535 of 16, 1 of floating-point numbers. Where files use less of
+it, as where 16 bits hold what a camera has of 12, data.white_level says so.
 """
 
 import numpy as np

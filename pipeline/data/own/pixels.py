@@ -1,4 +1,7 @@
-"""An opened picture of any mode as 8-bit RGB, each mode by its true range (see `brightness`)."""
+"""An opened picture of any mode as 8-bit RGB; decides which number is white in each mode.
+
+What is done with the numbers then is in `brightness`.
+"""
 
 from dataclasses import dataclass
 

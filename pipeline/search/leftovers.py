@@ -1,4 +1,8 @@
-"""Pruning: files of trials that no study or search of today's parameters asks for are found and deleted."""
+"""Leftovers: files of trials that no study or search of today's parameters asks for, found and deleted.
+
+Also studies' results: all trials lie in one folder. It is in this room, since what a search asks for is known
+by its journal alone.
+"""
 
 import re
 from collections.abc import Callable
@@ -17,7 +21,7 @@ from pipeline.trials.tuner import TrialCompute
 NAMES = re.compile(r"[0-9a-f]{16}(-\d{6}\.safetensors)?|session-[0-9a-f]{32}")
 
 
-def unasked(studies_file: StudiesFile) -> list[Path]:
+def find(studies_file: StudiesFile) -> list[Path]:
     """Results, checkpoints and journals that may go. For whoever holds the trials.
 
     Raises:
@@ -50,7 +54,7 @@ def prune(studies_file: StudiesFile, agree: Callable[[list[Path]], bool]) -> lis
         PipelineError: trials are being run, or something of the workspace is wrong.
     """
     with locked(TrialCompute()):
-        unused = unasked(studies_file)
+        unused = find(studies_file)
         if not unused or not agree(unused):
             return []
         for path in unused:
