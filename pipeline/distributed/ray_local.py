@@ -156,5 +156,7 @@ def _clean(before: set[psutil.Process]) -> None:
     # Half of Ray is up, so Ray's own way to end it may fail too.
     with suppress(Exception):
         ray.shutdown()
-    for process in set(psutil.Process().children(recursive=True)) - before:
+    left = set(psutil.Process().children(recursive=True)) - before
+    for process in left:
         process_exit.kill(process)
+    psutil.wait_procs(left, timeout=5)  # what is started next finds none of them
