@@ -26,7 +26,7 @@ SMOOTHING = 0.1  # of the labels: the share of a label that is spread over all
 SHIFT = 2  # pixels that a training image is moved by, at most, in each direction
 KEEP = 0.6  # share of the last features that is left in a step
 WIDTHS = (32, 64, 128)
-NAME = "judge"  # of its random streams
+STREAM = "judge"  # names its random numbers; with another name it would be another classifier
 
 
 class Classifier(nn.Module):
@@ -60,7 +60,7 @@ class Classifier(nn.Module):
 def initial(sizes: Sizes, seed: int) -> Classifier:
     """Before any step: weights uniform within 1 / sqrt(inputs), biases zero."""
     model = Classifier(sizes)
-    draw = randomness.generator(seed, NAME, "weights")
+    draw = randomness.generator(seed, STREAM, "weights")
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
@@ -79,7 +79,7 @@ def fit(model: Classifier, images: Tensor, labels: Tensor, seed: int) -> Generat
     """
     parameters: list[Tensor] = list(model.parameters())
     first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
-    draw, sources_MD = randomness.generator(seed, NAME, "order"), shift_sources(model.sizes, SHIFT)
+    draw, sources_MD = randomness.generator(seed, STREAM, "order"), shift_sources(model.sizes, SHIFT)
     model.train()
     for step in range(STEPS):
         chosen = torch.from_numpy(draw.integers(0, len(images), BATCH))
