@@ -13,8 +13,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from pipeline.common import exchange, this_process
 from pipeline.common.errors import PipelineError, printable, reason
 
@@ -187,7 +185,7 @@ def _is_left(part: Path) -> bool:
     """Whether the process that wrote a partial file has ended; of another machine's, whether it looks so."""
     owner, _, pid = part.name.split(".")[-2].partition("-")
     if owner == _owner() and pid.isdecimal():
-        return not psutil.pid_exists(int(pid))
+        return not this_process.is_there(int(pid))
     newest = max(each.lstat().st_mtime for each in (part, *part.rglob("*")))
     return time.time() - newest > FORSAKEN
 

@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-from pipeline.common import machine_limits
-
 LEAST_SIDE = 8  # pixels: SSIM's window
 MOST_SIDE = 256  # pixels: a model's memory grows with the square of it
 # How many times as large as they are packed arrays of images may be. Zeros are packed 1,030 times as small,
@@ -22,6 +20,8 @@ def unpacked_trouble(whole: int, packed: int) -> str:
     """
     if whole > SMALL + DENSEST * packed:
         return f"says that it holds {whole:,} bytes, more than images can be packed into {packed:,}"
+    from pipeline.common import machine_limits  # every command loads this module, and few ask for memory
+
     free = machine_limits.memory().available
     if whole > free:
         return f"takes {whole:,} bytes of memory, and {free:,} are free; give a folder of pictures, or HDF5"

@@ -1,4 +1,7 @@
-"""This process and others of this machine, as told apart in places that several machines share."""
+"""This process and others of this machine, as told apart in places that several machines share.
+
+psutil is loaded by what asks for it: whatever writes a file loads this module, and most of it asks for names.
+"""
 
 import os
 import socket
@@ -6,8 +9,6 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-
-import psutil
 
 
 def described() -> str:
@@ -27,11 +28,22 @@ def machine() -> str:
 
 def started() -> float:
     """When this process began, in seconds since 1970."""
+    import psutil
+
     return float(psutil.Process().create_time())
+
+
+def is_there(process: int) -> bool:
+    """Whether this machine has a process of this number."""
+    import psutil
+
+    return psutil.pid_exists(process)
 
 
 def runs(process: int, started: float) -> bool:
     """Whether this process of this machine is there, and is not another one with its number."""
+    import psutil
+
     try:
         return abs(psutil.Process(process).create_time() - started) < 1
     except psutil.Error:

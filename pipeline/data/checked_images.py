@@ -1,6 +1,5 @@
-"""Images in an HDF5 file under checksums: a CRC-32 of each block of them, (B,) uint32."""
+"""Images in an HDF5 file under checksums: one of each block of them, (B,) uint64, see `block_checksum`."""
 
-import zlib
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from pipeline.common.errors import PipelineError, printable
 from pipeline.data import hdf5
+from pipeline.data.block_checksum import block_checksum
 
 BLOCK = 4096  # images under one checksum, at most; 12 MB of RGB crops
 BLOCK_BYTES = 16 << 20  # the same, of larger images
@@ -28,22 +28,34 @@ class Room:
     def __init__(self, images: h5py.Dataset) -> None:
         self._images, self._filled = images, 0
         self._length = block_length(images.shape)
-        self.checksums = np.zeros(-(-len(images) // self._length), np.uint32)
+        self._begun: np.ndarray | None = None  # room for a block that comes in parts
+        self.checksums = np.zeros(-(-len(images) // self._length), np.uint64)
 
     def __setitem__(self, rows: slice, images: np.ndarray | int) -> None:
-        """Write the next images, (B, ...) uint8, or one number for all of them."""
+        """Take the next images, (B, ...) uint8, or one number for all of them; write blocks that are full."""
         start, stop, _ = rows.indices(len(self._images))
         if start != self._filled:
             raise ValueError(f"images {start} to {stop} after {self._filled}: a split is filled in order")
         shape = (stop - start, *self._images.shape[1:])
-        images = np.ascontiguousarray(np.broadcast_to(np.asarray(images, np.uint8), shape))
-        self._images[start:stop] = images
+        images = np.broadcast_to(np.asarray(images, np.uint8), shape)
         while self._filled < stop:
-            block = self._filled // self._length
-            until = min(stop, (block + 1) * self._length)
-            part = images[self._filled - start : until - start]
-            self.checksums[block] = zlib.crc32(part.data, int(self.checksums[block]))
-            self._filled = until
+            until = min(stop, (self._filled // self._length + 1) * self._length)
+            self._take(images[self._filled - start : until - start])
+
+    def _take(self, images: np.ndarray) -> None:
+        """Take images of one block, (B, ...) uint8; with its last one write it."""
+        first, count = self._filled - self._filled % self._length, len(images)
+        last = min(len(self._images), first + self._length)
+        if count < last - first:
+            if self._begun is None:
+                self._begun = np.empty((last - first, *images.shape[1:]), np.uint8)
+            self._begun[self._filled - first :][:count] = images
+            images = self._begun[: last - first]
+        self._filled += count
+        if self._filled == last:
+            images = np.ascontiguousarray(images)
+            self._images[first:last] = images
+            self.checksums[first // self._length] = block_checksum(images)
 
     def check_full(self) -> None:
         """Raise unless all images were written."""
@@ -73,12 +85,11 @@ class StoredImages:
         first = start - start % self._length  # a block is read whole
         last = min(len(self), -(-stop // self._length) * self._length)
         found = np.empty((max(0, last - first), *self.shape[1:]), np.uint8)
-        if len(found):
-            with hdf5.reading(self._path, DAMAGED, REMEDY):
-                self._images.read_direct(found, np.s_[first:last])
         for place in range(first, last, self._length):
             block = found[place - first : place - first + self._length]
-            if zlib.crc32(block.data) != self._checksums[place // self._length]:
+            with hdf5.reading(self._path, DAMAGED, REMEDY):
+                self._images.read_direct(block, np.s_[place : place + len(block)])
+            if block_checksum(block) != self._checksums[place // self._length]:
                 raise PipelineError(
                     f"{printable(self._path)}: {DAMAGED}: images {place} to {place + len(block) - 1} of "
                     f"{self._images.parent.name.strip('/')} are not what was written; {REMEDY}"

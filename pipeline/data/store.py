@@ -5,8 +5,8 @@ have names, are (K,) texts: a label is a place in them. `svhn.h5` and `reconstru
 (N, 3, H, W), a channel's file as (N, H, W). Equal contents are equal bytes: nothing in a file tells when it
 was written.
 
-What is read is what was written, or an error: `checksums` are (B,) uint32, a CRC-32 of each block of images
-(see `checked_images`), and the attribute `checksum` is one of those and of all else in the group. HDF5 keeps
+What is read is what was written, or an error: `checksums` are (B,) uint64, one of each block of images (see
+`checked_images`), and the attribute `checksum` is a CRC-32 of those and of all else in the group. HDF5 keeps
 such sums of its own layout.
 """
 
@@ -25,7 +25,7 @@ from pipeline.common.errors import PipelineError, printable
 from pipeline.data import hdf5
 from pipeline.data.checked_images import DAMAGED, REMEDY, Room, StoredImages, block_length
 
-FORMAT, VERSION = "vaepipe images", 1
+FORMAT, VERSION = "vaepipe images", 2
 SPLITS = ("train", "validation", "test", "extra")  # validation: of images whose owner has held some out
 BLOCK = 4096  # images in memory at a time, at most
 NO_HDF5 = "not a whole HDF5 file"
@@ -183,7 +183,7 @@ def _split(path: Path, name: str, group: h5py.Group, dimensions: int | None) -> 
         )
     count = images.shape[0]
     blocks = -(-count // block_length(images.shape))
-    checksums = _array(path, group, "checksums", (np.uint32,), blocks)
+    checksums = _array(path, group, "checksums", (np.uint64,), blocks)
     labels = _array(path, group, "labels", (np.uint8, np.uint16), count) if "labels" in there else None
     classes = hdf5.texts(path, group, "classes") if "classes" in there else ()
     if _checksum(group) != hdf5.whole(group, "checksum"):

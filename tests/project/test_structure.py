@@ -153,6 +153,7 @@ def handed_out(node: ast.stmt) -> set[tuple[str | None, str]]:
             "import pipeline.distributed.status",
             {"torch"},
         ),  # a process of its own, in which nothing is computed
+        ("import pipeline.stages.split, pipeline.experiment.guard", {"torch", "psutil"}),
         ("import pipeline.doctor.run", {"torch", "ray", "h5py", "scipy", "packaging"}),
     ],
 )

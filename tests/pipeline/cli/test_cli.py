@@ -209,7 +209,7 @@ def test_the_version_without_loading_anything() -> None:
         "from pipeline.cli.main import main\n"
         "try: main()\n"
         "except SystemExit as done: assert not done.code\n"
-        "assert not {'torch', 'ray', 'numpy', 'h5py', 'dvc', 'pydantic'} & set(sys.modules)"
+        "assert not {'torch', 'ray', 'numpy', 'h5py', 'dvc', 'pydantic', 'psutil'} & set(sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "vaepipe 0.1.0\n", "")

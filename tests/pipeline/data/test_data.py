@@ -203,12 +203,18 @@ def test_an_hdf5_file_that_was_cut(raw: Path, length: int) -> None:
 def test_an_hdf5_file_of_another_layout(raw: Path) -> None:
     with h5py.File("data/svhn.h5", "w") as file:
         file["train/images"] = np.zeros((3, 3, 32, 32), np.uint8)
-    with pytest.raises(PipelineError, match="expected the layout vaepipe images 1; found another; delete it"):
+    with pytest.raises(PipelineError, match="expected the layout vaepipe images 2; found another; delete it"):
         split.run()
     with store.create(paths.IMAGES) as new:
         new.create("train", (3, 32, 32), None)[:] = 0
     with pytest.raises(PipelineError, match="should be uint8 with 4 axes; found \\(3, 32, 32\\)"):
         split.run()
+    with h5py.File("data/svhn.h5", "r+") as file:
+        file.attrs["version"] = 1
+    with pytest.raises(PipelineError, match="vaepipe images 2; found vaepipe images 1; delete it and run"):
+        split.run()
+    with h5py.File("data/svhn.h5", "r+") as file:
+        file.attrs["version"] = 2
     with h5py.File("data/svhn.h5", "r+") as file:
         del file["train/images"]
     with pytest.raises(PipelineError, match="split train: expected images, checksums and, if any, labels"):
