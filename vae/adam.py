@@ -14,15 +14,14 @@ def adam_step(
     second_moments: Sequence[Tensor],
     step: Tensor,
     learning_rate: Tensor,
-    gradient_scale: Tensor | None = None,
 ) -> None:
     """Step the parameters in place along the gradients, and their moments with them.
 
-    All have an entry a parameter. On the parameters' device, float32 and of no dimension: `step`, which is
-    this one's number, from 1; and, where it is given, what the gradients are divided by.
+    All have an entry a parameter. `step`, which is this one's number from 1, and the learning rate are
+    float32, of no dimension, on the parameters' device.
     """
     # The kernel of torch.optim.Adam(fused=True): that class, and the function below it, count the steps of
-    # each parameter in an operator of their own, and cannot divide.
+    # each parameter in an operator of their own.
     torch._fused_adam_(
         list(parameters),
         # The kernel goes through memory as it lies: a gradient in another order would be misread.
@@ -38,6 +37,4 @@ def adam_step(
         weight_decay=0.0,
         amsgrad=False,
         maximize=False,
-        grad_scale=gradient_scale,
-        found_inf=None,
     )

@@ -73,6 +73,7 @@ def fit(
     validation_labels_N: Tensor | None = None,
     device: str | torch.device = "cpu",
     shard: Shard = ALONE,
+    record: bool = True,
 ) -> Iterator[Epoch]:
     """Step C models from where `states` are to `config.epochs`.
 
@@ -84,6 +85,7 @@ def fit(
         validation_labels_N: their labels, where the models are conditional.
         device: where the images and the models live while they are stepped.
         shard: which replica this process is. The batch size counts the images of all replicas.
+        record: whether steps are recorded; else their operators are called one by one, for comparison.
 
     Raises:
         ValueError: the arguments do not fit each other.
@@ -95,7 +97,7 @@ def fit(
     components = tuple(state.component for state in states)
     histories = [list(state.history) for state in states]
     stack = Stack(states, device)
-    step = Step(stack, images_CND.to(device), _on(labels_N, device), config, shard)
+    step = Step(stack, images_CND.to(device), _on(labels_N, device), config, shard, record=record)
     validation, validation_labels = _on(validation_CND, device), _on(validation_labels_N, device)
 
     def draw(epoch: int) -> randomness.EpochDraw:

@@ -19,11 +19,14 @@ DETACH = torch.ops.aten.detach.default  # a view without derivatives: when it is
 READ = torch.ops.aten._local_scalar_dense.default
 
 
-def record(step: Callable[[], None], device: torch.device) -> Callable[[], object]:
+def record(
+    step: Callable[[], None], device: torch.device, rewind: Callable[[], object]
+) -> Callable[[], object]:
     """Make the step, and return what makes it again, as fast as the device can.
 
-    The step reads and writes tensors that outlive it, on the device. On CUDA it is made a few times more, so
-    whoever calls this puts back what it changes.
+    The step reads and writes tensors that outlive it, on the device. On CUDA it is made a few times more,
+    each time after a call of `rewind`, by which it finds its place again; whoever calls this puts back what
+    else it changes.
 
     Raises:
         RuntimeError: the step takes a number from a tensor, which would be the same at each replay.
@@ -32,17 +35,25 @@ def record(step: Callable[[], None], device: torch.device) -> Callable[[], objec
     with torch.autograd.set_multithreading_enabled(False), _Calls() as recorded:
         step()
     replay = _program(recorded.calls)
-    return _graph(replay, device) if device.type == "cuda" else replay
+    return _graph(replay, device, rewind) if device.type == "cuda" else replay
 
 
-def _graph(replay: Callable[[], None], device: torch.device) -> Callable[[], object]:
+def warm_up(replay: Callable[[], object], rewind: Callable[[], object]) -> None:
+    """Replay always the same step: an epoch may have but one."""
+    for _ in range(WARM_UP):
+        rewind()
+        replay()
+
+
+def _graph(
+    replay: Callable[[], None], device: torch.device, rewind: Callable[[], object]
+) -> Callable[[], object]:
     """One CUDA graph of the kernels that it launches."""
     with torch.cuda.device(device):
         graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                replay()
+            warm_up(replay, rewind)
         try:
             # Other threads may call CUDA meanwhile: a loader, another training, NCCL's watch.
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):

@@ -54,11 +54,9 @@ class Stack:
         _fill(self.model.by_name(self._second), [state.second_moments for state in states])
         self.steps = states[0].steps  # of Adam, that were made; whoever steps counts
 
-    def step(
-        self, gradients: Sequence[Tensor], step: Tensor, learning_rate: Tensor, gradient_scale: Tensor
-    ) -> None:
+    def step(self, gradients: Sequence[Tensor], step: Tensor, learning_rate: Tensor) -> None:
         """One step of Adam along the gradients, one a parameter (see `adam_step`)."""
-        adam_step(self.parameters, gradients, self._first, self._second, step, learning_rate, gradient_scale)
+        adam_step(self.parameters, gradients, self._first, self._second, step, learning_rate)
 
     def tensors(self) -> list[Tensor]:
         """Everything that `step` changes."""

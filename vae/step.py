@@ -74,12 +74,13 @@ class Step:
         self.noise_SCBLK = torch.zeros(steps, models, batch, config.samples, stack.latent, device=device)
         self.shift_SCB = torch.zeros(steps, models, batch, dtype=torch.int64, device=device)
         self.sources_MD = shift_sources(stack.sizes, config.shift).to(device) if config.shift else None
-        self.schedule_S3 = torch.zeros(steps, 3, device=device)  # learning rate, KL's weight, step from 1
-        self.batch_size = torch.tensor(float(config.batch_size), device=device)
+        # Learning rate, weight of an image's KL in the loss, and number of the step, from 1.
+        self.schedule_S3 = torch.zeros(steps, 3, device=device)
+        self.share = torch.tensor(1 / config.batch_size, device=device)  # of an image in the loss
         self.terms_2SCB = torch.zeros(2, steps, models, batch, device=device)  # reconstruction and KL
-        self.one = torch.ones((), device=device)
         self.next = torch.zeros(1, dtype=torch.int64, device=device)
-        self.gradients = torch.zeros(sum(p.numel() for p in stack.parameters), device=device)
+        if shard.count > 1:
+            self.gradients = torch.zeros(sum(p.numel() for p in stack.parameters), device=device)
         self._parts = self._recorded() if record else self._as_parts(lambda part: part)
 
     def run(self, epoch: int, numbers: randomness.EpochDraw) -> list[tuple[float, float]]:
@@ -93,7 +94,8 @@ class Step:
         steps = len(self.rows_SCB)
         rates, kl_weights = schedule.epoch(self.config, steps, epoch)
         counts = range(self.stack.steps + 1, self.stack.steps + steps + 1)
-        self.schedule_S3.copy_(torch.tensor([rates, kl_weights, counts]).T)
+        shares = [weight / self.config.batch_size for weight in kl_weights]
+        self.schedule_S3.copy_(torch.tensor([rates, shares, counts]).T)
         self.next.zero_()
         with precision.rounded(self.config.precision):
             for _ in range(steps):
@@ -119,7 +121,7 @@ class Step:
         """The parts, recorded. What the steps that this takes change is put back."""
         before = [tensor.clone() for tensor in self.stack.tensors()]
         with precision.rounded(self.config.precision):
-            parts = self._as_parts(lambda part: recording.record(part, self.device))
+            parts = self._as_parts(lambda part: recording.record(part, self.device, self.next.zero_))
         with torch.no_grad():
             for tensor, value in zip(self.stack.tensors(), before, strict=True):
                 tensor.copy_(value)
@@ -139,7 +141,7 @@ class Step:
         self._follow([kept.view_as(parameter) for kept, parameter in of_each], self._now(self.schedule_S3))
 
     def _differentiate(self, schedule_3: Tensor) -> Sequence[Tensor]:
-        """The gradients of a batch, summed over its images; its terms are noted."""
+        """The gradients of this replica's part of a batch; its terms are noted."""
         rows_CB, noise_CBLK = self._now(self.rows_SCB), self._now(self.noise_SCBLK)
         x_RD = self.pixels.index_select(0, rows_CB.flatten())
         if self.sources_MD is not None:
@@ -148,8 +150,8 @@ class Step:
         x_CBD = (x_RD / 255).view(*rows_CB.shape, -1)
         labels_CB = None if self.labels is None else self.labels[rows_CB]
         terms = objective.negative_elbo(self.stack.model, x_CBD, noise_CBLK, labels_CB)
-        # Models are summed, so no gradient mixes.
-        weights = (self.one, schedule_3[1])
+        # Models are summed, so no gradient mixes; images are averaged over the whole batch.
+        weights = (self.share, schedule_3[1])
         gradients = torch.autograd.grad(
             [terms.reconstruction, terms.kl],
             self.stack.parameters,
@@ -160,9 +162,9 @@ class Step:
         return gradients
 
     def _follow(self, gradients: Sequence[Tensor], schedule_3: Tensor) -> None:
-        """Step along the gradients, which are divided by the images of all replicas' batch."""
+        """Step along the gradients of the whole batch."""
         rate, _, count = schedule_3
-        self.stack.step(gradients, count, rate, self.batch_size)
+        self.stack.step(gradients, count, rate)
         self.next.add_(1)
 
     def _now(self, of_steps: Tensor) -> Tensor:

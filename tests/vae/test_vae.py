@@ -140,7 +140,7 @@ def test_a_gradient_counts_by_its_numbers_not_by_how_they_lie() -> None:
         gradients = [torch.randn(p.shape, generator=draw) for p in one.parameters]
         moved = [g.movedim(1, -1).contiguous().movedim(-1, 1) if g.ndim > 2 else g for g in gradients]
         for stack, each in ((one, gradients), (two, moved)):
-            stack.step(each, torch.tensor(step), torch.tensor(0.01), torch.tensor(1.0))
+            stack.step(each, torch.tensor(step), torch.tensor(0.01))
     for a, b in zip(one.parameters, two.parameters, strict=True):
         assert torch.equal(a, b)
 

@@ -1,16 +1,13 @@
 """Models and trainings to accept a device by: every preset, and one that is odd in every way."""
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vae import step
 from vae.config import PAPER_MODEL, PAPER_TRAIN, Precision, Sizes, TrainConfig, numbered
 from vae.fit import Epoch, fit
 from vae.stack import TrainingState, initial_state
@@ -49,13 +46,17 @@ class Case:
     states: list[TrainingState]
     config: TrainConfig
 
-    def fit(self, device: torch.device | str) -> Generator[Epoch]:
-        yield from fit(self.images_CND, self.states, self.config, labels_N=self.labels_N, device=device)
+    def fit(self, device: torch.device | str, *, record: bool = True) -> Generator[Epoch]:
+        yield from fit(
+            self.images_CND, self.states, self.config, labels_N=self.labels_N, device=device, record=record
+        )
 
-    def trained(self, device: torch.device | str) -> tuple[list[TrainingState], list[float]]:
+    def trained(
+        self, device: torch.device | str, *, record: bool = True
+    ) -> tuple[list[TrainingState], list[float]]:
         """The last states, and every cost of every epoch."""
         costs: list[float] = []
-        for epoch in self.fit(device):
+        for epoch in self.fit(device, record=record):
             costs += [record.cost for record in epoch.records]
         return epoch.states(), costs
 
@@ -87,13 +88,6 @@ def case(
     labels_N = torch.randint(0, 10, (images,), generator=draw) if model.conditional else None
     states = [initial_state(f"m{c}", images_CND[c], sizes, model, seed=0) for c in range(models)]
     return Case(images_CND, labels_N, states, config)
-
-
-@contextmanager
-def unrecorded() -> Iterator[None]:
-    """For the block: steps are not recorded, but each of their operators is called by itself."""
-    with patch.object(step.Step, "_recorded", lambda self: self._as_parts(lambda part: part)):
-        yield
 
 
 def apart(a: Sequence[TrainingState], b: Sequence[TrainingState]) -> float:
