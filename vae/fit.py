@@ -105,26 +105,33 @@ def fit(
         numbers = whole.part(shard.part(config.batch_size))
         return numbers.pinned() if device.type == "cuda" else numbers
 
-    # Numbers for the next epochs are drawn while this one is stepped.
+    for epoch, numbers in _drawn(draw, range(first, config.epochs + 1)):
+        means = [("train", step.run(epoch, numbers))]
+        if validation is not None:
+            measures = evaluate(stack.model, components, validation, config.seed, validation_labels)
+            means.append(("validation", [(m.reconstruction, m.kl) for m in measures]))
+        records = [
+            EpochMetrics(component, epoch, split, reconstruction + kl, reconstruction, kl)
+            for split, of_models in means
+            for component, (reconstruction, kl) in zip(components, of_models, strict=True)
+        ]
+        _check_finite(records)
+        for component, history in zip(components, histories, strict=True):
+            history.extend(r for r in records if r.component == component)
+        yield Epoch(epoch, records, partial(stack.states, epoch, histories))
+
+
+def _drawn(
+    draw: Callable[[int], randomness.EpochDraw], epochs: range
+) -> Iterator[tuple[int, randomness.EpochDraw]]:
+    """Each epoch with its numbers, which are drawn while the epochs before it are stepped."""
     with ThreadPoolExecutor(AHEAD, "draw") as pool:
-        upcoming = deque(pool.submit(draw, e) for e in range(first, config.epochs + 1)[:AHEAD])
-        for epoch in range(first, config.epochs + 1):
+        upcoming = deque(pool.submit(draw, epoch) for epoch in epochs[:AHEAD])
+        for epoch in epochs:
             numbers = upcoming.popleft().result()
-            if epoch + AHEAD <= config.epochs:
+            if epoch + AHEAD in epochs:
                 upcoming.append(pool.submit(draw, epoch + AHEAD))
-            means = [("train", step.run(epoch, numbers))]
-            if validation is not None:
-                measures = evaluate(stack.model, components, validation, config.seed, validation_labels)
-                means.append(("validation", [(m.reconstruction, m.kl) for m in measures]))
-            records = [
-                EpochMetrics(component, epoch, split, reconstruction + kl, reconstruction, kl)
-                for split, of_models in means
-                for component, (reconstruction, kl) in zip(components, of_models, strict=True)
-            ]
-            _check_finite(records)
-            for component, history in zip(components, histories, strict=True):
-                history.extend(r for r in records if r.component == component)
-            yield Epoch(epoch, records, partial(stack.states, epoch, histories))
+            yield epoch, numbers
 
 
 def _check(
