@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae import arrays, latents, precision
+from vae import arrays, devices, latents, precision
 from vae.arrays import Array, Labels
 from vae.evaluate import BATCH
 from vae.images import merge_components
@@ -210,10 +210,4 @@ def _fingerprint(paths: Sequence[Path]) -> str:
 def _device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen).item()  # of a device that is not there, an error already here
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0][:100]
-        raise ValueError(f"device {device} cannot be used here ({reason}); try cpu") from None
-    return chosen
+    return devices.usable(device)

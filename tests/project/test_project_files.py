@@ -42,6 +42,15 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
+def test_the_page_on_design_says_what_each_module_of_vae_knows() -> None:
+    table = "".join(
+        line for line in (ROOT / "docs/design.md").read_text().splitlines() if line.startswith("| `vae/")
+    )
+    modules = {f"`vae/{path.name}`" for path in (ROOT / "vae").glob("*.py")} - {"`vae/__init__.py`"}
+    assert {module for module in modules if module not in table} == set()
+    assert "`vae/accept/`" in table
+
+
 def test_every_target_that_is_named_is_there() -> None:
     for path in (*PAGES, ROOT / ".github/workflows/ci.yml", ROOT / ".ci/run"):
         named = set(re.findall(r"(?:`|run: |PATH\" )make ([a-z-]+)", path.read_text()))

@@ -63,6 +63,15 @@ def test_no_section_begins_after_its_time(capsys: pytest.CaptureFixture[str]) ->
     assert "skip  recorded" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--device", device])
+    shown = capsys.readouterr()
+    assert f"error: --device: device {device} cannot be used here (" in shown.err.splitlines()[-1]
+    assert not shown.out
+
+
 def test_a_section_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--device", "cpu", "--only", "sped"])

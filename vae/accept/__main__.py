@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from vae import devices
 from vae.accept import checks, figures
 from vae.accept.findings import Findings
 
@@ -26,7 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=SVHN, help="of the figures' trainings")
     parser.add_argument("--compiled", action="store_true", help="also a textbook's step by torch.compile")
     given = parser.parse_args(arguments)
-    device = torch.device(given.device)
+    try:
+        device = devices.usable(given.device)
+    except ValueError as error:
+        parser.error(f"--device: {error}")
     found = Findings(given.json)
     sections: dict[str, Callable[[Findings, torch.device], None]] = {
         "machine": checks.machine,
