@@ -24,9 +24,9 @@ from pipeline.common import paths, process_exit
 from pipeline.experiment import params, workspace
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.studies import run as study
-from pipeline.trials import planning, spec, trial, tuner
+from pipeline.trials import planning, studies_yaml, trial, tuner
 from pipeline.trials.dataset import TrialData
-from pipeline.trials.spec import Study
+from pipeline.trials.studies_yaml import Study
 from pipeline.trials.trial import SplitTensors, TrialTensors
 from pipeline.trials.tuner import TrialCompute
 from vae.config import Sizes
@@ -97,7 +97,7 @@ def _seconds(place: Path, arguments: list[str]) -> float:
 def in_one_process(threads: int) -> float:
     """Seconds of the six fits, one after another."""
     torch.set_num_threads(threads)
-    pictures = TrialData(spec.read_defaults())
+    pictures = TrialData(studies_yaml.read_defaults())
     parts = {
         name: SplitTensors(torch.from_numpy(split.stack(paths.COLOURS)), split.side, None)
         for name, split in pictures.splits().items()
@@ -133,7 +133,7 @@ def under_tune() -> float:
         seconds = time.perf_counter() - started
 
     tuner.run = timed
-    pictures = TrialData(spec.read_defaults())
+    pictures = TrialData(studies_yaml.read_defaults())
     failed = study.train(pictures.plan(SIX), pictures, TrialCompute(), lambda: None)
     if failed:
         raise SystemExit(f"trials failed: {failed}")

@@ -9,7 +9,7 @@ import typer
 from pipeline.cli import options
 
 if TYPE_CHECKING:
-    from pipeline.trials.spec import StudiesFile
+    from pipeline.trials.studies_yaml import StudiesFile
     from pipeline.trials.tuner import TrialCompute
 
 PerGpu = Annotated[
@@ -48,23 +48,23 @@ def study(
     """
     options.gpus(gpus)  # what is no number is refused before anything is loaded
     from pipeline.experiment import guard
-    from pipeline.trials import spec
+    from pipeline.trials import studies_yaml
 
     if bool(names) == every:
         raise typer.BadParameter("name studies, or give --all; `vaepipe studies` lists them")
-    studies_file = spec.read()
+    studies_file = studies_yaml.read()
     asked = list(dict.fromkeys(names or studies_file.studies))
     if dvc:
         from pipeline.studies import dvc_stages
 
-        spec.check(studies_file, asked, spec.read_defaults(), yes=yes)
+        studies_yaml.check(studies_file, asked, studies_yaml.read_defaults(), yes=yes)
         dvc_stages.run(asked, studies_file, **_variables(context))
         return
     with guard.command(
         "study", guard.trials(*(f"studies.{name}" for name in (*asked, studies_file.noise.name)))
     ):
-        defaults = spec.read_defaults()
-        chosen = spec.check(studies_file, asked, defaults, yes=yes)
+        defaults = studies_yaml.read_defaults()
+        chosen = studies_yaml.check(studies_file, asked, defaults, yes=yes)
         from pipeline.studies import run as runner
 
         runner.run(studies_file, chosen, defaults, _compute(context))
@@ -98,9 +98,9 @@ def studies(
     from pipeline.common import paths
     from pipeline.common.errors import printable
     from pipeline.report import studies_page
-    from pipeline.trials import spec
+    from pipeline.trials import studies_yaml
 
-    studies_file = spec.read()
+    studies_file = studies_yaml.read()
     width = max(map(len, studies_file.names()))
     for name, declared in studies_file.studies.items():
         ran = "ran" if (paths.study(name) / studies_page.SUMMARY).exists() else ""
@@ -153,15 +153,15 @@ def tune(
     """Search for better parameters, judged on the validation images; bad trials are stopped early."""
     options.gpus(gpus)  # what is no number is refused before anything is loaded
     from pipeline.experiment import guard
-    from pipeline.trials import spec
+    from pipeline.trials import studies_yaml
 
     if apply:
         _check_applicable()
     with guard.command("tune", guard.trials(f"searches.{name}")):
-        studies_file, defaults = spec.read(), spec.read_defaults()
+        studies_file, defaults = studies_yaml.read(), studies_yaml.read_defaults()
         search = studies_file.search(name)
         search = search if trials is None else replace(search, trials=trials)
-        spec.check_search(search, defaults)
+        studies_yaml.check_search(search, defaults)
         from pipeline.search import run as runner
 
         best = runner.run(search, defaults, _compute(context), studies_file.names())

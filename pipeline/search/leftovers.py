@@ -12,9 +12,9 @@ from pipeline.common import paths
 from pipeline.common.errors import PipelineError, reason
 from pipeline.runs.run_folder import RunFolder
 from pipeline.search.state import SearchState
-from pipeline.trials import spec
+from pipeline.trials import studies_yaml
 from pipeline.trials.dataset import TrialData, locked
-from pipeline.trials.spec import StudiesFile
+from pipeline.trials.studies_yaml import StudiesFile
 from pipeline.trials.tuner import TrialCompute
 
 # A fit's checkpoints, a result, and what a killed driver left: whatever else is there is somebody's.
@@ -27,9 +27,9 @@ def find(studies_file: StudiesFile) -> list[Path]:
     Raises:
         PipelineError: params.yaml, studies.yaml or the data are wrong or absent.
     """
-    defaults = spec.read_defaults()
+    defaults = studies_yaml.read_defaults()
     data = TrialData(defaults)
-    spec.check(studies_file, list(studies_file.studies), defaults, yes=True)
+    studies_yaml.check(studies_file, list(studies_file.studies), defaults, yes=True)
     wanted = {trial.fit_key for study in studies_file.studies.values() for trial in data.plan(study)}
     journals = set()
     for search in studies_file.searches.values():

@@ -25,7 +25,7 @@ from pipeline.trials import planning, results, tuner, worker
 from pipeline.trials.dataset import TrialData, costs_text, forget, locked
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import Setting, in_sections, short
-from pipeline.trials.spec import Defaults, Search
+from pipeline.trials.studies_yaml import Defaults, Search
 from pipeline.trials.trial import FitReport
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.view import TrialsView

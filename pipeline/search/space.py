@@ -14,7 +14,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.search.journal import name
 from pipeline.trials.setting import Setting
-from pipeline.trials.spec import Range, Search
+from pipeline.trials.studies_yaml import Range, Search
 
 TRIES = 100  # to be suggested something new
 

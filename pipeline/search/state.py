@@ -8,12 +8,12 @@ from pipeline.common import paths
 from pipeline.runs import identity
 from pipeline.search.journal import Journal, SearchTrial
 from pipeline.search.space import inside
-from pipeline.trials import planning, results, spec
+from pipeline.trials import planning, results, studies_yaml
 from pipeline.trials.dataset import TrialData
 from pipeline.trials.planning import Trial
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import SECTIONS, Setting, short
-from pipeline.trials.spec import Defaults, Search, corners
+from pipeline.trials.studies_yaml import Defaults, Search, corners
 from pipeline.trials.trial import FitReport, repeated_reports
 
 REDUCTION = 3  # of the trials that reach a rung of epochs, one in so many goes on
@@ -46,7 +46,7 @@ class SearchState:
     def check(self) -> None:
         """Raise where the images are not enough for some setting of the space."""
         for setting in corners(self.search.space):
-            self.data.check(spec.parameters(self.defaults, setting, self.where), self.where)
+            self.data.check(studies_yaml.parameters(self.defaults, setting, self.where), self.where)
 
     def _key(self) -> str:
         """Hash of all that decides what is suggested and what comes of it; not of the number of trials."""

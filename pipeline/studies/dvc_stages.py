@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from pipeline.common import files, paths
 from pipeline.common.errors import PipelineError
 from pipeline.experiment import guard, params, workspace
-from pipeline.trials.spec import StudiesFile
+from pipeline.trials.studies_yaml import StudiesFile
 
 FILE = workspace.STUDIES_STAGES
 LOCK = FILE.with_suffix(".lock")

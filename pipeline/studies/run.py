@@ -22,7 +22,7 @@ from pipeline.trials.dataset import TrialData
 from pipeline.trials.planning import Fit, Trial
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import short_value
-from pipeline.trials.spec import Defaults, StudiesFile, Study
+from pipeline.trials.studies_yaml import Defaults, StudiesFile, Study
 from pipeline.trials.trial import FitReport
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.view import TrialsView

@@ -14,7 +14,7 @@ from pipeline.studies.noise import Noise, noise
 from pipeline.trials.planning import Trial
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import short
-from pipeline.trials.spec import Study
+from pipeline.trials.studies_yaml import Study
 
 # Measures of each split, in the order of results.csv; a page shows those of `report.studies_page.COLUMNS`.
 COLUMNS = (

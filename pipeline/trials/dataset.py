@@ -20,7 +20,7 @@ from pipeline.runs.run_folder import RunFolder
 from pipeline.runs.storage_lock import Check
 from pipeline.trials import planning, trial
 from pipeline.trials.planning import Trial
-from pipeline.trials.spec import Defaults, Study
+from pipeline.trials.studies_yaml import Defaults, Study
 from pipeline.trials.trial import FitReport
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.worker import Shared

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from pipeline.experiment.params import Params
 from pipeline.runs import identity
-from pipeline.trials import spec
+from pipeline.trials import studies_yaml
 from pipeline.trials.setting import Setting, short
-from pipeline.trials.spec import Defaults
+from pipeline.trials.studies_yaml import Defaults
 from vae.config import ModelConfig, TrainConfig
 
 # Modules that decide, with all that they import, what a trial finds: its training and its measuring.
@@ -56,7 +56,7 @@ def trials(defaults: Defaults, settings: Iterable[Setting], data: bytes, where: 
     """
     found = []
     for setting in settings:
-        params = spec.parameters(defaults, setting, where)
+        params = studies_yaml.parameters(defaults, setting, where)
         found.append(Trial(setting, params, fit_key(params, data)))
     return found
 

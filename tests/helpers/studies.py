@@ -7,9 +7,9 @@ from ruamel.yaml import YAML
 
 from pipeline.common import paths
 from pipeline.experiment import params
-from pipeline.trials import planning, spec
+from pipeline.trials import planning, studies_yaml
 from pipeline.trials.planning import Trial
-from pipeline.trials.spec import Defaults, Study
+from pipeline.trials.studies_yaml import Defaults, Study
 from tests.helpers.checkout import ROOT
 
 BASE: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
@@ -20,7 +20,7 @@ def defaults(values: dict[str, Any]) -> Defaults:
 
 
 def check(names: list[str], *, yes: bool = False) -> list[Study]:
-    return spec.check(spec.read(), names, spec.read_defaults(), yes=yes)
+    return studies_yaml.check(studies_yaml.read(), names, studies_yaml.read_defaults(), yes=yes)
 
 
 def declare(study: str, *, noise: str = "seeds", rest: str = "") -> None:

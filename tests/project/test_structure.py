@@ -142,7 +142,10 @@ def handed_out(node: ast.stmt) -> set[tuple[str | None, str]]:
         pytest.param("import pipeline.stages.train", {"ray", "matplotlib", "scipy"}, marks=pytest.mark.slow),
         pytest.param("import pipeline.stages.merge", {"ray"}, marks=pytest.mark.slow),
         ("import pipeline.runs.listing", {"torch", "ray"}),
-        ("import pipeline.trials.spec, pipeline.report.studies_page", {"torch", "ray", "h5py", "optuna"}),
+        (
+            "from pipeline.report import studies_page; from pipeline.trials import studies_yaml",
+            {"torch", "ray", "h5py", "optuna"},
+        ),
         pytest.param("import pipeline.studies.run", {"optuna"}, marks=pytest.mark.slow),
         pytest.param(
             "import pipeline.inference.codec, pipeline.inference.pictures",

@@ -30,7 +30,7 @@ from pipeline.runs import listing
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.search.journal import Journal, SearchTrial
 from pipeline.stages import convert, merge, split
-from pipeline.trials import spec
+from pipeline.trials import studies_yaml
 from tests.helpers import models, mutants
 from tests.helpers.checkout import CUT
 from vae import classifier, load
@@ -110,7 +110,7 @@ READERS = (
     Reader("modules/train.json", code, exact=False, text=True, optional=True),
     Reader("plots/training.csv", lambda: merge._history(), exact=False, text=True),
     Reader("params.yaml", params.read, exact=False, text=True),
-    Reader("studies.yaml", spec.read, exact=False, text=True),
+    Reader("studies.yaml", studies_yaml.read, exact=False, text=True),
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pipeline.common.errors import PipelineError
 from pipeline.experiment import params, repair, stage_modules
 from pipeline.experiment import workspace as workspaces
 from pipeline.studies import dvc_stages
-from pipeline.trials import spec
+from pipeline.trials import studies_yaml
 from tests.helpers.checkout import Vaepipe
 from tests.helpers.workspaces import dvc, git
 
@@ -167,7 +167,7 @@ def studies(workspace: Path) -> Path:
 
 
 def test_a_study_is_a_stage_once_it_has_run_as_one(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = spec.read()
+    found = studies_yaml.read()
     monkeypatch.setattr(workspaces, "run_dvc", failing := Dvc(ends=False))
     with pytest.raises(PipelineError, match="dvc repro failed"):
         dvc_stages.run(["latent"], found)

@@ -19,9 +19,9 @@ from pipeline.search.journal import Journal, SearchTrial, name
 from pipeline.search.run import SearchRecorder
 from pipeline.search.space import UniqueOptunaSearch, decoded, encoded
 from pipeline.search.state import SearchState
-from pipeline.trials import results, spec
+from pipeline.trials import results, studies_yaml
 from pipeline.trials.results import TrialResult
-from pipeline.trials.spec import Range, Search
+from pipeline.trials.studies_yaml import Range, Search
 from pipeline.trials.trial import FitReport, Snapshot
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.view import TrialsView
@@ -148,7 +148,7 @@ def state(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> SearchState:
 def again() -> SearchState:
     """As the next command finds it."""
     data = SimpleNamespace(digest=b"digest", about="some images")
-    return SearchState(SEARCH, spec.read_defaults(), cast(Any, data))
+    return SearchState(SEARCH, studies_yaml.read_defaults(), cast(Any, data))
 
 
 def finish(state: SearchState, setting: dict[str, Any], cost: float) -> None:

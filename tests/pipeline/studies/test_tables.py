@@ -9,7 +9,7 @@ import pytest
 from pipeline.evaluation.registry import METRICS
 from pipeline.studies import noise, tables
 from pipeline.trials.results import TrialResult
-from pipeline.trials.spec import Study
+from pipeline.trials.studies_yaml import Study
 from pipeline.trials.trial import Snapshot
 from tests.helpers.studies import trials_of
 

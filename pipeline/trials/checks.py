@@ -1,4 +1,4 @@
-"""Checks of what is read from YAML: errors are one line that names the place."""
+"""Checks of what is read from studies.yaml: errors are one line that names the place."""
 
 import re
 from collections.abc import Iterator

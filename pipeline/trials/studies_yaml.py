@@ -12,7 +12,7 @@ from pipeline.common import paths
 from pipeline.common.errors import PipelineError
 from pipeline.experiment import params
 from pipeline.experiment.params import Params
-from pipeline.trials import spec_checks
+from pipeline.trials import checks
 from pipeline.trials.setting import Setting, in_sections, short
 
 Entry = TypeVar("Entry")
@@ -90,13 +90,13 @@ def read(path: Path = paths.STUDIES_YAML) -> StudiesFile:
     Raises:
         PipelineError: one line that says what is wrong, and where.
     """
-    top = spec_checks.section(params.load(path), f"{path}", {"studies", "noise"}, {"searches"})
+    top = checks.section(params.load(path), f"{path}", {"studies", "noise"}, {"searches"})
     studies = {
-        n: _study(n, s, f"{path}: studies.{n}") for n, s in spec_checks.named(top["studies"], path, "studies")
+        n: _study(n, s, f"{path}: studies.{n}") for n, s in checks.named(top["studies"], path, "studies")
     }
     searches = {
         n: _search(n, s, f"{path}: searches.{n}")
-        for n, s in spec_checks.named(top.get("searches") or {}, path, "searches")
+        for n, s in checks.named(top.get("searches") or {}, path, "searches")
     }
     for name in studies.keys() & searches.keys():
         raise PipelineError(f"{path}: {name} is a study and a search; give one of them another name")
@@ -200,7 +200,7 @@ def parameters(defaults: Defaults, setting: Setting, where: str) -> Params:
 
 
 def _study(name: str, value: Any, where: str) -> Study:
-    entry = spec_checks.section(value, where, set(), {"question", "vary", "settings", "paper"})
+    entry = checks.section(value, where, set(), {"question", "vary", "settings", "paper"})
     if ("vary" in entry) == ("settings" in entry):
         raise PipelineError(f"{where}: give it either vary, lists of values, or settings, a list of settings")
     settings = tuple(_grid(entry["vary"], where) if "vary" in entry else _listed(entry["settings"], where))
@@ -224,7 +224,7 @@ def _grid(vary: Any, where: str) -> Iterator[Setting]:
     if not isinstance(vary, dict) or not vary:
         raise PipelineError(f"{where}: vary must name parameters, each with a list of values")
     for path, values in vary.items():
-        spec_checks.check_path(path, where)
+        checks.check_path(path, where)
         if not isinstance(values, list) or not values:
             found = "an empty list" if values == [] else params.shown(values)
             raise PipelineError(
@@ -247,12 +247,12 @@ def _listed(settings: Any, where: str) -> Iterator[Setting]:
                 f"there is {params.shown(setting)}"
             )
         for path in setting:
-            spec_checks.check_path(path, where)
+            checks.check_path(path, where)
         yield setting
 
 
 def _search(name: str, value: Any, where: str) -> Search:
-    entry = spec_checks.section(value, where, {"trials", "space"}, {"grace"})
+    entry = checks.section(value, where, {"trials", "space"}, {"grace"})
     grace = entry.get("grace", 1)
     for key, number in (("trials", entry["trials"]), ("grace", grace)):
         if type(number) is not int or number < 1:
@@ -263,7 +263,7 @@ def _search(name: str, value: Any, where: str) -> Search:
     if not isinstance(space, dict) or not space:
         raise PipelineError(f"{where}: space must name parameters, each with a list or a range of values")
     for path in space:
-        spec_checks.check_path(path, where)
+        checks.check_path(path, where)
         if path in UNSEARCHED:
             raise PipelineError(f"{where}: {path} cannot be searched: {UNSEARCHED[path]}")
     return Search(name, entry["trials"], grace, {p: _dimension(p, v, where) for p, v in space.items()})
@@ -277,7 +277,7 @@ def _dimension(path: str, value: Any, where: str) -> Range | tuple[Any, ...]:
         raise PipelineError(
             f"{where}: {path} is {found}; give it a list of values, or a range {{from: 1, to: 9}}"
         )
-    entry = spec_checks.section(value, f"{where}: {path}", {"from", "to"}, {"log"})
+    entry = checks.section(value, f"{where}: {path}", {"from", "to"}, {"log"})
     low, high, log = entry["from"], entry["to"], entry.get("log", False)
     if any(type(end) not in (int, float) for end in (low, high)) or type(log) is not bool:
         raise PipelineError(f"{where}: {path}: from and to must be numbers, and log true or false")

@@ -9,7 +9,7 @@ from pipeline.common.errors import PipelineError
 from pipeline.data import store
 from pipeline.experiment import params
 from pipeline.experiment import workspace as workspaces
-from pipeline.trials import spec
+from pipeline.trials import studies_yaml
 from tests.helpers.studies import BASE, check, declare, defaults
 
 
@@ -124,7 +124,7 @@ def test_a_thousand_trials_are_asked_for_twice(here: Path) -> None:
 def test_a_wrong_search_is_one_clear_line(here: Path, search: str, said: str) -> None:
     declare("{vary: {model.latent: [2]}}", rest=f"searches:\n  default: {search}\n")
     with pytest.raises(PipelineError, match=r"^studies.yaml: searches.default: ") as raised:
-        spec.check_search(spec.read().search("default"), spec.read_defaults())
+        studies_yaml.check_search(studies_yaml.read().search("default"), studies_yaml.read_defaults())
     assert said in str(raised.value)
 
 
@@ -133,7 +133,7 @@ def test_a_search_needs_validation_images(here: Path) -> None:
     with pytest.raises(
         PipelineError, match=r"^params.yaml: data.validation is 0, but validation images judge"
     ):
-        spec.check_search(spec.read().search("default"), spec.read_defaults())
+        studies_yaml.check_search(studies_yaml.read().search("default"), studies_yaml.read_defaults())
 
 
 def test_a_folder_val_judges_a_search_too(here: Path) -> None:
@@ -143,11 +143,11 @@ def test_a_folder_val_judges_a_search_too(here: Path) -> None:
         with store.create(paths.channel(colour)) as file:
             for split in ("train", "validation", "test"):
                 file.create(split, (2, 8, 8), None)[:] = 0
-    spec.check_search(spec.read().search("default"), spec.read_defaults())
+    studies_yaml.check_search(studies_yaml.read().search("default"), studies_yaml.read_defaults())
 
 
 def test_the_papers_experiments_are_declared(here: Path) -> None:
-    found = spec.read()
+    found = studies_yaml.read()
     studies, noise = check(list(found.studies)), found.noise
     values = {study.name: [next(iter(s.values())) for s in study.settings] for study in studies}
     assert values["latent"] == [2, 5, 10, 20, 50, 100]
@@ -156,7 +156,9 @@ def test_the_papers_experiments_are_declared(here: Path) -> None:
     assert values["epochs"] == [10, 20, 50]
     assert found.study("epochs").paper == (643.85, 642.58, 641.47)
     assert len(noise.settings) == 5
-    separate, joint = (spec.parameters(defaults(BASE), s, "here") for s in found.study("channels").settings)
+    separate, joint = (
+        studies_yaml.parameters(defaults(BASE), s, "here") for s in found.study("channels").settings
+    )
     units = len(paths.components(separate.model.channels)) * separate.model.latent
     assert (joint.model.channels, joint.model.latent) == ("joint", units)
-    spec.check_search(found.search("default"), spec.read_defaults())
+    studies_yaml.check_search(found.search("default"), studies_yaml.read_defaults())
