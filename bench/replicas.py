@@ -28,7 +28,7 @@ from pipeline.experiment import params, presets
 from vae import randomness
 from vae.config import ModelConfig, Sizes, TrainConfig
 from vae.stack import Stack, initial_state
-from vae.step import ALONE, Shard, Step
+from vae.step import ALONE, Replica, Step
 
 REPLICAS = 2
 SEPARATE = [name for name, preset in presets.PRESETS.items() if preset.model["channels"] == "separate"]
@@ -58,7 +58,7 @@ class Rank:
 
     def rounds(self, side: int, batch_size: int, steps: int, rounds: int) -> Row:
         alone = self._step(side, batch_size, steps, ALONE)
-        shared = self._step(side, batch_size, steps, Shard(self.rank, REPLICAS, dist.group.WORLD))
+        shared = self._step(side, batch_size, steps, Replica(self.rank, REPLICAS, dist.group.WORLD))
         gradients = [torch.zeros_like(p) for p in shared.stack.parameters]
         numbers = randomness.draw_epoch(
             replace(self.train, batch_size=batch_size), ("red",), 1, steps * batch_size, self.model.latent
@@ -66,7 +66,7 @@ class Rank:
 
         def exchange() -> None:
             for _ in range(steps):
-                shared.shard.sum(*gradients)
+                shared.replica.sum(*gradients)
 
         found: dict[str, list[float]] = {name: [] for name in ("alone", "shared", "exchange", "sent")}
         for _ in range(rounds + 1):
@@ -85,13 +85,13 @@ class Rank:
         middle = {name: statistics.median(times[1:]) for name, times in found.items()}
         return Row(side, batch_size, weights=sum(p.nbytes for p in shared.stack.parameters), **middle)
 
-    def _step(self, side: int, batch_size: int, steps: int, shard: Shard) -> Step:
+    def _step(self, side: int, batch_size: int, steps: int, replica: Replica) -> Step:
         sizes = Sizes((1, side, side))
         draw = torch.Generator().manual_seed(0)
         images = torch.randint(256, (1, steps * batch_size, sizes.pixels), dtype=torch.uint8, generator=draw)
         state = initial_state("red", images[0], sizes, self.model, seed=0)
         config = replace(self.train, batch_size=batch_size)
-        return Step(Stack([state], torch.device("cpu")), images, None, config, shard)
+        return Step(Stack([state], torch.device("cpu")), images, None, config, replica)
 
 
 def _of(preset: str) -> tuple[ModelConfig, TrainConfig]:

@@ -28,7 +28,7 @@ from vae.config import TrainConfig
 from vae.evaluate import evaluate
 from vae.metrics import EpochMetrics
 from vae.stack import Stack, TrainingState
-from vae.step import ALONE, Shard, Step
+from vae.step import ALONE, Replica, Step
 
 # Epochs whose numbers are drawn ahead, each in a thread: a GPU steps three samples an image about as fast as
 # one thread draws them.
@@ -72,7 +72,7 @@ def fit(
     validation_CND: Tensor | None = None,
     validation_labels_N: Tensor | None = None,
     device: str | torch.device = "cpu",
-    shard: Shard = ALONE,
+    replica: Replica = ALONE,
     record: bool = True,
 ) -> Iterator[Epoch]:
     """Step C models from where `states` are to `config.epochs`.
@@ -84,25 +84,25 @@ def fit(
         validation_CND: the same of images that are not fitted; where given, each epoch also measures them.
         validation_labels_N: their labels, where the models are conditional.
         device: where the images and the models live while they are stepped.
-        shard: which replica this process is. The batch size counts the images of all replicas.
+        replica: which replica this process is. The batch size counts the images of all replicas.
         record: whether steps are recorded; else their operators are called one by one, for comparison.
 
     Raises:
         ValueError: the arguments do not fit each other.
         CostNotFinite: a cost became NaN or infinite. Epochs yielded before remain good.
     """
-    _check(images_CND, states, config, labels_N, shard)
+    _check(images_CND, states, config, labels_N, replica)
     images, first = images_CND.shape[1], states[0].epoch + 1
     device = torch.device(device)
     components = tuple(state.component for state in states)
     histories = [list(state.history) for state in states]
     stack = Stack(states, device)
-    step = Step(stack, images_CND.to(device), _on(labels_N, device), config, shard, record=record)
+    step = Step(stack, images_CND.to(device), _on(labels_N, device), config, replica, record=record)
     validation, validation_labels = _on(validation_CND, device), _on(validation_labels_N, device)
 
     def draw(epoch: int) -> randomness.EpochDraw:
         whole = randomness.draw_epoch(config, components, epoch, images, stack.latent)
-        numbers = whole.part(shard.part(config.batch_size))
+        numbers = whole.of_images(replica.slice_of(config.batch_size))
         return numbers.pinned() if device.type == "cuda" else numbers
 
     for epoch, numbers in _drawn(draw, range(first, config.epochs + 1)):
@@ -139,7 +139,7 @@ def _check(
     states: Sequence[TrainingState],
     config: TrainConfig,
     labels_N: Tensor | None,
-    shard: Shard,
+    replica: Replica,
 ) -> None:
     """Raise a ValueError unless the arguments of `fit` fit each other."""
     models, images, _ = images_CND.shape
@@ -147,9 +147,9 @@ def _check(
         raise ValueError(f"{models} sets of images need as many states, all after the same epoch")
     if images < config.batch_size:
         raise ValueError(f"batch_size {config.batch_size} is more than the {images} training images")
-    if config.batch_size < shard.count:
+    if config.batch_size < replica.count:
         raise ValueError(
-            f"batch_size {config.batch_size} is less than one image for each of {shard.count} replicas"
+            f"batch_size {config.batch_size} is less than one image for each of {replica.count} replicas"
         )
     if (states[0].sizes.classes > 0) != (labels_N is not None):
         raise ValueError("labels go with a conditional model, and with no other")

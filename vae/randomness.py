@@ -30,9 +30,9 @@ class EpochDraw:
 
     order_SCB: Tensor  # int64, for each step indices into the components' images; no index twice
     noise_SCBLK: Tensor  # float32, standard normal
-    shift_SCB: Tensor  # int64, 0 to (2 shift + 1)^2: which of its shifted copies an image is
+    shift_SCB: Tensor  # int64, below (2 shift + 1)^2: which of its shifted copies an image is
 
-    def part(self, images: slice) -> "EpochDraw":
+    def of_images(self, images: slice) -> "EpochDraw":
         """The numbers of some images of each batch, next to each other in memory."""
         return EpochDraw(
             *(

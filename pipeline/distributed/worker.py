@@ -21,7 +21,7 @@ from pipeline.runs.training import train_with_checkpoints
 from vae.config import ModelConfig, Sizes, TrainConfig
 from vae.fit import CostNotFinite, Epoch, fit
 from vae.stack import TrainingState, initial_state
-from vae.step import Shard
+from vae.step import Replica
 from vae.tensorfile import ModelFileError
 
 REPORT_SECONDS = 0.2  # between two reports of a component: no display is faster
@@ -65,7 +65,7 @@ def _train(config: RankConfig) -> None:
     if rank >= len(plan.assignments):
         raise ValueError(f"rank {rank} has no assignment in {plan}: the driver asks for as many as have one")
     assignment = plan.assignments[rank]
-    shard = Shard(assignment.replica, assignment.replicas, _replica_group(plan, rank))
+    replica = Replica(assignment.replica, assignment.replicas, _replica_group(plan, rank))
 
     checkpoints = Checkpoints(config.storage, config.run, config.components)
     checkpoints.check_shared(config.mark, os.uname().nodename)
@@ -86,12 +86,12 @@ def _train(config: RankConfig) -> None:
         validation_CND=held_out.stack(assignment.components) if held_out else None,
         validation_labels_N=held_out.condition_labels() if held_out else None,
         device=device,
-        shard=shard,
+        replica=replica,
     )
-    _follow(config, checkpoints, assignment, epochs, done + 1, images.shape[1])
+    _run_epochs(config, checkpoints, assignment, epochs, done + 1, images.shape[1])
 
 
-def _follow(
+def _run_epochs(
     config: RankConfig,
     checkpoints: Checkpoints,
     assignment: placement.Assignment,

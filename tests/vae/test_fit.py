@@ -11,7 +11,7 @@ from tests.helpers.models import row, start
 from vae.config import Precision
 from vae.fit import CostNotFinite, fit
 from vae.modelfile import load_checkpoint, save_checkpoint
-from vae.step import Shard
+from vae.step import Replica
 
 
 def test_the_cost_falls_and_the_history_says_so() -> None:
@@ -83,7 +83,10 @@ def test_divergence_is_named() -> None:
     [
         (lambda: fit(images("red", "green"), fresh("red"), TRAIN), "2 sets of images need as many states"),
         (lambda: fit(images("red")[:, :5], fresh("red"), TRAIN), "batch_size 10 is more than the 5"),
-        (lambda: fit(images("red"), fresh("red"), TRAIN, shard=Shard(0, 11)), "less than one image for each"),
+        (
+            lambda: fit(images("red"), fresh("red"), TRAIN, replica=Replica(0, 11)),
+            "less than one image for each",
+        ),
     ],
 )
 def test_arguments_that_do_not_fit(call: object, said: str) -> None:

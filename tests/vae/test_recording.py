@@ -46,7 +46,7 @@ def test_an_epoch_of_one_step_is_enough_to_warm_up() -> None:
     """A step that went on to the next would read past the epoch's end, which ends a process on CUDA."""
     tried = case("paper", 10, batch_size=10)
     step = Step(Stack(tried.states, CPU), tried.images_CND, None, tried.config, ALONE)
-    [replay] = step._parts
+    [replay] = step._calls
     with pytest.raises(IndexError):
         recording.warm_up(replay, lambda: None)
     recording.warm_up(replay, step.next.zero_)
@@ -100,7 +100,7 @@ def test_no_step_takes_more_kernels_than_it_did(name: str) -> None:
     with patch.object(products, "_ONEDNN", False):
         step = Step(Stack(tried.states, CPU), tried.images_CND, tried.labels_N, tried.config, ALONE)
         with recording._Calls() as recorded:
-            for part in step._parts:
+            for part in step._calls:
                 part()
     counted = Counter({call[0]._schema.name: 0 for call in recorded.calls})
     for operator, args, *_ in recorded.calls:

@@ -16,7 +16,7 @@ from tests.helpers.models import model, square, start, train
 from vae.fit import fit
 from vae.modelfile import load_checkpoint, save_checkpoint
 from vae.stack import TrainingState
-from vae.step import Shard
+from vae.step import Replica
 
 COMPONENTS = ("red", "green", "blue")
 PLACEMENTS = (1, 2, 3, 6)  # ranks: a stack of three, two and one, three alone, three times two replicas
@@ -46,8 +46,8 @@ def train_share(ranks: int, group: dist.ProcessGroup | None, full: bool) -> list
     stack = [COMPONENTS.index(c) for c in share.components]
     config, schedule = (FULL_MODEL, FULL_TRAIN) if full else (MODEL, TRAIN)
     states = [start(c, square(16), config, schedule.seed) for c in share.components]
-    shard = Shard(share.replica, share.replicas, group)
-    *_, end = fit(pictures()[stack], states, schedule, shard=shard)
+    replica = Replica(share.replica, share.replicas, group)
+    *_, end = fit(pictures()[stack], states, schedule, replica=replica)
     return end.states()
 
 

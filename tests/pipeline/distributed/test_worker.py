@@ -44,7 +44,7 @@ def follow(folder: Path, seconds: float, status: Any) -> list[str]:
         "run", str(folder), "", SHARE.components, row(20), MODEL, TRAIN, {}, seconds, status
     )
     epochs = fit(images("red", "green"), fresh("red", "green"), TRAIN)
-    worker._follow(config, Checkpoints(str(folder), "run", SHARE.components), SHARE, epochs, 1, 60)
+    worker._run_epochs(config, Checkpoints(str(folder), "run", SHARE.components), SHARE, epochs, 1, 60)
     return sorted(path.name for path in (folder / "run").iterdir())
 
 
