@@ -18,7 +18,7 @@ PerGpu = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        envvar="VAEPIPE_WORKERS",
+        envvar="VAEPIPE_TRIALS",  # with `train` --workers are something else: ranks of one training
         min=1,
         help="Trials at a time on CPUs. Default: as many as there are cores for.",
     ),

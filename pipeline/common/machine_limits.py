@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 PROC = Path("/proc/self")
+NVIDIA = Path("/proc/driver/nvidia/gpus")  # a folder for each GPU
 MEGABYTE = 1024**2  # Slurm's
 # Of control groups: the file of the limit, that of what is used, and what memory.stat calls the page cache.
 MEMORY_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
@@ -82,6 +83,17 @@ def gpus() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def gpus_installed(driver: Path = NVIDIA, environment: Mapping[str, str] = os.environ) -> int:
+    """GPUs that NVIDIA's driver knows, of those that CUDA_VISIBLE_DEVICES leaves; torch may know fewer."""
+    installed = len(list(driver.iterdir())) if driver.is_dir() else 0
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return installed
+    named = [name.strip() for name in visible.split(",")]
+    # CUDA reads it as far as the first name that is none.
+    return min(installed, next((at for at, name in enumerate(named) if name in ("", "-1")), len(named)))
 
 
 def share_threads() -> None:

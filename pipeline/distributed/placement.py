@@ -122,9 +122,10 @@ def check_gpus(asked: int, offer: ClusterResources) -> None:
         PipelineError: one line that says how many there are.
     """
     if asked > offer.gpu_limit:
+        instead = f"ask for at most {offer.gpu_limit}" if offer.gpu_limit else "give --gpus 0 for the CPU"
         raise PipelineError(
             f"--gpus {asked}: there {_are(offer.gpu_limit, 'GPU')} here and none more can be started; "
-            f"ask for at most {offer.gpu_limit}, or --gpus auto"
+            f"{instead}, or --gpus auto"
         )
 
 

@@ -145,7 +145,7 @@ def cluster_resources(session: Session) -> ClusterResources:
     """The CPUs and GPUs of the cluster that was joined, and the GPUs that its autoscaler may start."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = tuple(int(resources.get("GPU", 0)) for resources in nodes)
-    if any(gpus) and not session.joined:
+    if not session.joined:
         gpus = _usable(gpus)
     startable = autoscaler_gpus(_home() / AUTOSCALER_CONFIG) if session.joined else 0
     return ClusterResources(
@@ -158,12 +158,14 @@ def cluster_resources(session: Session) -> ClusterResources:
 def _usable(gpus: tuple[int, ...]) -> tuple[int, ...]:
     """Those of this machine's GPUs that torch can use; says how many it cannot.
 
-    Ray asks NVIDIA's driver, which knows GPUs that a torch without CUDA, or for a newer driver, does not.
+    A torch without CUDA, or for a newer driver, cannot. Ray was told what torch counts, but its own variable
+    RAY_OVERRIDE_RESOURCES counts more.
     """
     usable = machine_limits.gpus()
-    if usable < sum(gpus):
+    known = max(sum(gpus), machine_limits.gpus_installed())
+    if usable < known:
         console.print(
-            f"[bold red]warning:[/] {wording.count(sum(gpus), 'GPU')} in this machine, of which torch can "
+            f"[bold red]warning:[/] {wording.count(known, 'GPU')} in this machine, of which torch can "
             f"use {usable or 'none'}; install a torch with CUDA that suits the driver "
             "(pytorch.org/get-started)",
             soft_wrap=True,

@@ -35,7 +35,7 @@ class WaitThenShrinkPolicy(FixedScalingPolicy):  # type: ignore[misc]  # Ray is 
     """Lives in Ray Train's controller.
 
     Before the first start it waits as Ray does: an autoscaler may be at work. Later it looks at the nodes
-    that are up. Ray notices within seconds that a node is not, or within a minute where a cable was pulled.
+    that are up. Ray notices at once that a node says goodbye, but of one that falls silent after a minute.
     """
 
     def __init__(self, scaling_config: ScalingConfig, components: Sequence[str]) -> None:

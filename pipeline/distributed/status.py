@@ -23,6 +23,7 @@ class TrainingStatus:
     starts: int = 0  # of the group: more than one after a failure
     first_epoch: int = 1  # that the group trained since its last start
     plan: str = ""  # who trains what since then, as text
+    ranks: int = 0  # of that plan
     reports: list[EpochReport] = field(default_factory=list)  # new since the last reading
     failure: str = ""  # one line, of an error that no retry would mend
 
@@ -34,9 +35,9 @@ class StatusActor:
     def __init__(self) -> None:
         self.status = TrainingStatus()
 
-    def started(self, first_epoch: int, plan: str) -> None:
+    def started(self, first_epoch: int, plan: str, ranks: int) -> None:
         self.status.starts += 1
-        self.status.first_epoch, self.status.plan = first_epoch, plan
+        self.status.first_epoch, self.status.plan, self.status.ranks = first_epoch, plan, ranks
 
     def post(self, report: EpochReport) -> None:
         self.status.reports.append(report)

@@ -22,7 +22,7 @@ class TrainingView:
     def __init__(self, run: str, request: RankRequest, epochs: int, max_failures: int) -> None:
         self.run, self.request, self.epochs, self.max_failures = run, request, epochs, max_failures
         self.starts = 0
-        self.plan = str(request.plan)
+        self.ranks = len(request.plan.assignments)
         self.live = console.is_terminal
         self.tasks: dict[str, TaskID] = {}
         self.said: dict[str, float] = {}
@@ -64,15 +64,17 @@ class TrainingView:
 
     def _restarted(self, status: TrainingStatus) -> None:
         if self.starts:
-            console.print(
-                f"a rank failed: restart {status.starts - 1} of {self.max_failures}, "
-                f"from epoch {status.first_epoch}"
-            )
+            restart = status.starts - 1
+            # Ray does not charge everything to that limit, such as a host whose end was announced.
+            most = f" of {self.max_failures}" if restart <= self.max_failures else ""
+            console.print(f"a rank failed: restart {restart}{most}, from epoch {status.first_epoch}")
         elif status.first_epoch > 1:
             console.print(f"going on from the checkpoint of epoch {status.first_epoch - 1}")
-        if status.plan and status.plan != self.plan:
-            console.print(f"a host is gone, and none came in its place: now {status.plan}")
-            self.plan = status.plan
+        if status.ranks and status.ranks != self.ranks:
+            more = status.ranks > self.ranks
+            what = "a host has come" if more else "a host is gone, and none came in its place"
+            console.print(f"{what}: now {status.plan}")
+            self.ranks = status.ranks
         self.starts = status.starts
 
     def _component(self, record: EpochMetrics, held_out: list[float], images_per_second: float) -> None:

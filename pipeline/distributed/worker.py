@@ -71,7 +71,7 @@ def _train(config: RankConfig) -> None:
     checkpoints.check_shared(config.mark, os.uname().nodename)
     done = _agree(checkpoints.latest() if rank == 0 else 0)
     if rank == 0:
-        config.status.started.remote(done + 1, str(plan))
+        config.status.started.remote(done + 1, str(plan), len(plan.assignments))
     training, held_out = config.splits["train"], config.splits.get("validation")
     images = training.stack(assignment.components)
     states = [

@@ -29,7 +29,6 @@ MOST_FILES = 200_000  # that are counted: someone may name a whole disk as the s
 ENGINE = [sys.executable, "-P", "-m", "pipeline.doctor.speed"]
 
 SHARED_MEMORY = Path("/dev/shm")
-NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
 def installed(name: str) -> str | None:
@@ -79,11 +78,6 @@ def command_folder() -> str | None:
 def shared_memory() -> int | None:
     """Free bytes in /dev/shm; None where there is none."""
     return shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else None
-
-
-def gpus_installed() -> int:
-    """Number of GPUs that NVIDIA's driver knows, whatever torch makes of them."""
-    return len(list(NVIDIA.iterdir())) if NVIDIA.is_dir() else 0
 
 
 def dvc_folder() -> Path | None:

@@ -64,7 +64,7 @@ def examine(seconds: float) -> list[Finding]:
         checks.memory(memory.total, memory.available, needs.memory(size, params.model)),
         checks.shared_memory(machine.shared_memory(), memory.available, size.training_bytes),
         checks.ray_folder(*ray_folder.look()),
-        checks.gpus(results[0].gpus if results else (), machine.gpus_installed()),
+        checks.gpus(results[0].gpus if results else (), machine_limits.gpus_installed()),
         *_disks(needs.disk(size, params.model), inside),
         checks.training_time(results, trouble, params.train, size.fitted),
     ]

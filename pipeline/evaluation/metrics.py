@@ -1,6 +1,7 @@
 """Metrics of trained models: costs and bounds of each component, added up for RGB images."""
 
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 import numpy as np
 from torch import Tensor
@@ -36,6 +37,10 @@ def component_metrics(
                 values["linear_cost"] = values["floor"] + excess
         case "gaussian":
             values["linear_cost"] = baseline.linear_cost(linear, images_ND)
+        case "continuous_bernoulli":
+            pass  # no linear model has a cost under it that can be written down
+        case unknown:
+            assert_never(unknown)
     return values | {
         "active_units": evaluation.active_units,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

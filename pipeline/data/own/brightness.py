@@ -72,7 +72,10 @@ def advice(brightest: float, white: float | None = None) -> str:
     """What to do where white is not known; `white` is what it is without being told."""
     likely = next((level for level in LEVELS if level >= brightest), brightest)
     otherwise = f", or {shown(white)} if they are as dark as that" if white else ""
-    return f"set data.white_level to the number that is white (perhaps {shown(likely)}{otherwise})"
+    return (
+        "set data.white_level, or --white-level, to the number that is white "
+        f"(perhaps {shown(likely)}{otherwise})"
+    )
 
 
 def shown(value: float) -> str:

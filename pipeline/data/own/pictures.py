@@ -195,7 +195,9 @@ def load(picture: Picture, reading: Reading) -> Loaded:
             Image.open(file, formats=FORMATS) as opened,
         ):
             if reading.frames == "one" and (count := pixels.frames(opened)) > 1:
-                raise Unusable(f"{count:,} frames or pages; set data.frames to first, or to all")
+                raise Unusable(
+                    f"{count:,} frames or pages; set data.frames, or --frames, to first, or to all"
+                )
             if picture.frame:
                 opened.seek(picture.frame)
             read = pixels.read(opened, reading.size, reading.white_level)

@@ -1,14 +1,17 @@
 """Options that say where to compute, from the command line to what computes."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from pipeline.cli import main
 from pipeline.experiment import workspace as workspaces
 from pipeline.trials.tuner import TrialCompute
+from tests.helpers.checkout import ROOT
 
 
 @pytest.mark.parametrize(
@@ -39,3 +42,14 @@ def test_trials_get_the_options_of_their_command(
         ),
         TrialCompute(gpus=2),
     ]
+
+
+def test_every_variable_is_in_the_docs() -> None:
+    named: set[str] = set()
+    for command in typer.main.get_command(main.app).commands.values():  # type: ignore[attr-defined]
+        for option in command.params:
+            given = option.envvar or ()
+            named |= {given} if isinstance(given, str) else set(given)
+    table = re.findall(r"^\| (`[A-Z_]+`.*?) \| `--", (ROOT / "docs/cluster.md").read_text(), re.M)
+    assert {name for row in table for name in re.findall(r"`(\w+)`", row)} == named
+    assert len(named) == 10

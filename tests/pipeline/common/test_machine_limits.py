@@ -123,3 +123,26 @@ def test_torch_computes_on_no_more_threads_than_cores(monkeypatch: pytest.Monkey
         assert torch.get_num_threads() == 2  # such as OMP_NUM_THREADS asks for
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("visible", "counted"),
+    [
+        (None, 3),
+        ("", 0),
+        ("-1", 0),
+        ("1", 1),
+        ("0,2", 2),
+        ("0,-1,2", 1),
+        ("GPU-1a, GPU-2b", 2),
+        ("0,1,2,3,4", 3),
+    ],
+)
+def test_gpus_that_the_driver_knows_and_this_process_is_left(
+    tmp_path: Path, visible: str | None, counted: int
+) -> None:
+    for bus in ("0000:0f:00.0", "0000:10:00.0", "0000:11:00.0"):
+        (tmp_path / bus).mkdir()
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert machine_limits.gpus_installed(tmp_path, environment) == counted
+    assert machine_limits.gpus_installed(tmp_path / "none", environment) == 0

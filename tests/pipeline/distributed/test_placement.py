@@ -72,7 +72,7 @@ def test_more_gpus_than_components_make_replicas_when_asked_for() -> None:
 @pytest.mark.parametrize(
     ("gpus", "workers", "there", "said"),
     [
-        (3, None, offer(), r"--gpus 3: there are no GPUs here .* at most 0, or --gpus auto"),
+        (3, None, offer(), r"--gpus 3: there are no GPUs here .*; give --gpus 0 for the CPU, or --gpus auto"),
         (3, None, offer(gpus=1), r"--gpus 3: there is 1 GPU here .* at most 1"),
         (4, None, offer(gpus=0, limit=3), r"--gpus 4: there are 3 GPUs here"),
         (1, 2, offer(gpus=1), r"--gpus and --workers exclude each other"),

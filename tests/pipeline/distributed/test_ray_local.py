@@ -218,25 +218,32 @@ def test_a_cluster_that_asks_for_no_token_is_warned_of(
 
 
 @pytest.mark.parametrize(
-    ("joined", "usable", "offered", "said"),
+    ("joined", "installed", "override", "usable", "offered", "said"),
     [
-        (False, 0, (0,), "warning: 3 GPUs in this machine, of which torch can use none"),
-        (False, 2, (2,), "warning: 3 GPUs in this machine, of which torch can use 2"),
-        (False, 3, (3,), ""),
-        (True, 0, (3,), ""),  # other machines' torch is not this one's
+        (False, 3, None, 0, (0,), "warning: 3 GPUs in this machine, of which torch can use none"),
+        (False, 3, None, 2, (2,), "warning: 3 GPUs in this machine, of which torch can use 2"),
+        (False, 0, 3, 0, (0,), "warning: 3 GPUs in this machine, of which torch can use none"),
+        (False, 3, None, 3, (3,), ""),
+        (False, 0, None, 0, (0,), ""),
+        (True, 0, 3, 0, (3,), ""),  # other machines' torch is not this one's
     ],
 )
 def test_gpus_that_torch_cannot_use_are_none(
     joined: bool,
+    installed: int,
+    override: int | None,
     usable: int,
     offered: tuple[int, ...],
     said: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    nodes = [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": 3.0}}]
-    monkeypatch.setattr("ray.nodes", lambda: nodes)
+    """Ray counts what it is told, unless its own variable says otherwise."""
     monkeypatch.setattr(machine_limits, "gpus", lambda: usable)
+    monkeypatch.setattr(machine_limits, "gpus_installed", lambda: installed)
+    counted = ray_local.resources()["num_gpus"] if override is None else override
+    nodes = [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": float(counted)}}]
+    monkeypatch.setattr("ray.nodes", lambda: nodes)
     monkeypatch.setattr(ray_session, "autoscaler_gpus", lambda config: 0)
     session = ray_session.Session(joined)
     offer = ray_session.cluster_resources(session)

@@ -84,10 +84,18 @@ def test_what_people_read_where_there_is_no_terminal(capsys: pytest.CaptureFixtu
     with TrainingView("abc", asked, 8, 3) as view:
         view.show(TrainingStatus(starts=1, first_epoch=5))
         view.show(TrainingStatus(starts=2, first_epoch=7, reports=[report]))
+        view.show(TrainingStatus(starts=3, first_epoch=7, plan="red+green | blue", ranks=2))
+        view.show(TrainingStatus(starts=4, first_epoch=7, plan="red | green | blue", ranks=3))
+        view.show(TrainingStatus(starts=5, first_epoch=7, plan="red | green | blue", ranks=3))
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "run abc: starting 3 CPU ranks for red | green | blue",
         "going on from the checkpoint of epoch 4",
         "a rank failed: restart 1 of 3, from epoch 7",
         "red    epoch 8/8  cost 640.00  18,000 images/s",
+        "a rank failed: restart 2 of 3, from epoch 7",
+        "a host is gone, and none came in its place: now red+green | blue",
+        "a rank failed: restart 3 of 3, from epoch 7",
+        "a host has come: now red | green | blue",
+        "a rank failed: restart 4, from epoch 7",
     ]

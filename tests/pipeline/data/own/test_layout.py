@@ -197,7 +197,7 @@ def test_frames(workspace: Path, name: str, kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     frames[0].save(Path("own") / name, kind, save_all=True, append_images=frames[1:], **options)
     draw(Path("own/y.png"), np.full((8, 8), 250, np.uint8))
-    assert f"own/{name} (3 frames or pages; set data.frames to first, or to all)" in line("own")
+    assert f"own/{name} (3 frames or pages; set data.frames, or --frames, to first, or to all)" in line("own")
     first = get("own", frames="first", test=0.5)
     assert sorted(int(images.max()) for images, _ in first.values()) == [40, 250]
     every = np.concatenate([images for images, _ in get("own", frames="all", test=0.5).values()])
