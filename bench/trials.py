@@ -24,10 +24,10 @@ from pipeline.common import paths, process_exit
 from pipeline.experiment import params, workspace
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.studies import run as study
-from pipeline.trials import planning, studies_yaml, trial, tuner
+from pipeline.trials import fitting, planning, studies_yaml, tuner
 from pipeline.trials.dataset import TrialData
+from pipeline.trials.fitting import SplitTensors, TrialTensors
 from pipeline.trials.studies_yaml import Study
-from pipeline.trials.trial import SplitTensors, TrialTensors
 from pipeline.trials.tuner import TrialCompute
 from vae.config import Sizes
 
@@ -114,7 +114,7 @@ def in_one_process(threads: int) -> float:
     for job in jobs:
         with tempfile.TemporaryDirectory() as folder:
             checkpoints = Checkpoints(folder, job.key, data.components)
-            for _ in trial.train_and_measure(
+            for _ in fitting.train_and_measure(
                 job, data, checkpoints, TrialCompute().checkpoint_seconds, "cpu"
             ):
                 pass

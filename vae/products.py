@@ -20,9 +20,9 @@ _ONEDNN_BF16 = _ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def affine(x_CBI: Tensor, w_CIO: Tensor, b_CO: Tensor | None = None) -> Tensor:
-    """x W + b of each model, (C, B, O) of b's and W's kind: float32, though the factors were bfloat16.
+    """x W + b of each model, (C, B, O): of float32 for factors of bfloat16, else of the factors' own dtype.
 
-    The factors are of one dtype. Each model's numbers are, on a CPU, to the bit what they are alone.
+    On a CPU a model's result does not depend on the others of the stack, to the bit.
     """
     rounded = x_CBI.dtype == torch.bfloat16
     kind = torch.float32 if rounded else x_CBI.dtype

@@ -52,7 +52,7 @@ class Stack:
         self._first, self._second = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))
         _fill(self.model.by_name(self._first), [state.first_moments for state in states])
         _fill(self.model.by_name(self._second), [state.second_moments for state in states])
-        self.steps = states[0].steps  # of Adam, that were made; whoever steps counts
+        self.steps = states[0].steps  # of Adam, that were made; `Step.run` counts on
 
     def step(self, gradients: Sequence[Tensor], step: Tensor, learning_rate: Tensor) -> None:
         """One step of Adam along the gradients, one a parameter (see `adam_step`)."""

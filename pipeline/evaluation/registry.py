@@ -1,7 +1,7 @@
 """Every metric, defined once: its name, its unit, and how an RGB image's comes from its components'.
 
-Free of torch: pages and tables are made from files of metrics. A new metric needs a line here, and whoever
-computes it under that name.
+Free of torch: pages and tables are made from files of metrics. A new metric needs a line here; the code that
+computes it uses that name (CONTRIBUTING.md says where).
 """
 
 from collections.abc import Mapping

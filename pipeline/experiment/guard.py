@@ -1,4 +1,4 @@
-"""A command while it runs: the only one of its kind in the workspace, and of what DVC will record of it.
+"""Guard of a command while it runs: it runs once at a time in a workspace, and what it reads stays as it is.
 
 DVC records a stage's parameters, data and code after its command has ended, as they are then. If one of them
 was changed meanwhile, the stage has to fail, or dvc.lock and the report tell of a model that was never made.

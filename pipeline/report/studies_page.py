@@ -20,8 +20,11 @@ OTHERS = {
         "paper's cost",
         "what the paper printed, on SVHN's whole training set: nats an image of a channel",
     ),
-    "channel_cost_train": ("cost, train", "the same here: mean of the channels, training images"),
-    "channel_cost": ("cost, test", "the same, test images"),
+    "channel_cost_train": (
+        "channel's cost, train",
+        "nats an image of a channel, mean of the channels: what the paper printed, training images",
+    ),
+    "channel_cost": ("channel's cost, test", "nats an image of a channel, mean of the channels, test images"),
     "against": ("against the defaults", "whether a seed of the defaults might have given this"),
 }
 # All of them, in their order; those that no setting has are left out.

@@ -22,11 +22,11 @@ def train_with_checkpoints(
     """Yield each epoch of `vae.fit` with the seconds that it took; then save it, if a checkpoint is due.
 
     One is due after the `first` epoch and the `last`, and between them `checkpoint_seconds` apart, or an
-    epoch where that is longer. Whoever takes an epoch keeps what it needs before the epoch is on the disk.
+    epoch where that is longer. An epoch is yielded before it is saved: what is needed of it is kept first.
 
     Args:
-        save: writes a checkpoint of an epoch that took so many seconds, and returns how many it took the
-            slowest of all who train together: so all of them save after the same epochs.
+        save: writes a checkpoint of an epoch, and is told in how many seconds this process trained it.
+            Returns in how many the slowest of all processes did, so all of them save after the same epochs.
 
     Raises:
         OutOfMemory: one line that names the components and the epoch.

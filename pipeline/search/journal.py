@@ -22,7 +22,7 @@ class SearchTrial:
     setting: Setting
     state: State = "started"
     costs: dict[int, dict[str, float]] = field(default_factory=dict)  # by epoch and split; of one that ended
-    seconds: float = 0.0  # of training, all epochs that it had (see `trial.FitReport`)
+    seconds: float = 0.0  # of training, all epochs that it had (see `fitting.FitReport`)
     reason: str = ""  # why it failed
 
     @property

@@ -23,10 +23,10 @@ from pipeline.search.space import UniqueOptunaSearch, decoded
 from pipeline.search.state import REDUCTION, Candidate, SearchState
 from pipeline.trials import planning, results, tuner, worker
 from pipeline.trials.dataset import TrialData, costs_text, forget, locked
+from pipeline.trials.fitting import FitReport
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import Setting, in_sections, short
 from pipeline.trials.studies_yaml import Defaults, Search
-from pipeline.trials.trial import FitReport
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.view import TrialsView
 from pipeline.trials.worker import Shared

@@ -10,11 +10,11 @@ from pipeline.search.journal import Journal, SearchTrial
 from pipeline.search.space import inside
 from pipeline.trials import planning, results, studies_yaml
 from pipeline.trials.dataset import TrialData
+from pipeline.trials.fitting import FitReport, repeated_reports
 from pipeline.trials.planning import Trial
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import SECTIONS, Setting, short
 from pipeline.trials.studies_yaml import Defaults, Search, corners
-from pipeline.trials.trial import FitReport, repeated_reports
 
 REDUCTION = 3  # of the trials that reach a rung of epochs, one in so many goes on
 

@@ -19,11 +19,11 @@ from pipeline.studies import pictures, tables
 from pipeline.studies.tables import Outcome
 from pipeline.trials import dataset, planning, results, tuner, worker
 from pipeline.trials.dataset import TrialData
+from pipeline.trials.fitting import FitReport
 from pipeline.trials.planning import Fit, Trial
 from pipeline.trials.results import TrialResult
 from pipeline.trials.setting import short_value
 from pipeline.trials.studies_yaml import Defaults, StudiesFile, Study
-from pipeline.trials.trial import FitReport
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.view import TrialsView
 from pipeline.trials.worker import Shared

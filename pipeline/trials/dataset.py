@@ -18,10 +18,10 @@ from pipeline.experiment.params import Params
 from pipeline.runs import identity, run_folder, storage_lock
 from pipeline.runs.run_folder import RunFolder
 from pipeline.runs.storage_lock import Check
-from pipeline.trials import planning, trial
+from pipeline.trials import fitting, planning
+from pipeline.trials.fitting import FitReport
 from pipeline.trials.planning import Trial
 from pipeline.trials.studies_yaml import Defaults, Study
-from pipeline.trials.trial import FitReport
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.worker import Shared
 
@@ -68,7 +68,7 @@ class TrialData:
         self.defaults = defaults
         self.training, self.held_out = images.load_training(paths.COLOURS, defaults.params.data.validation)
         self.test = images.load_test(paths.COLOURS)
-        self.originals = self.test.part(metrics.evenly_spaced(len(self.test), trial.SHOWN)).pictures()
+        self.originals = self.test.part(metrics.evenly_spaced(len(self.test), fitting.SHOWN)).pictures()
         digest = hashlib.blake2b()
         for name, split in self.splits().items():
             identity.add_images(digest, name, split, labels=split.labels is not None)

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from pipeline.common import files, paths
+from pipeline.trials.fitting import FitReport, Snapshot, repeated_reports
 from pipeline.trials.planning import Trial
-from pipeline.trials.trial import FitReport, Snapshot, repeated_reports
 from vae import tensorfile
 from vae.metrics import EpochMetrics
 from vae.tensorfile import ModelFileError

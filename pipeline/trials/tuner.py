@@ -19,7 +19,7 @@ from pipeline.distributed.placement import ClusterResources
 from pipeline.distributed.ray_session import Session
 from pipeline.distributed.start_wait import StartWait
 from pipeline.runs.run_folder import TRIALS
-from pipeline.trials.trial import FitReport
+from pipeline.trials.fitting import FitReport
 
 # Read by Tune's controller, which is a thread of the driver's.
 ENVIRONMENT = {

@@ -13,9 +13,9 @@ from pipeline.distributed.split_refs import SplitRefs
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.run_folder import RunFolder
 from pipeline.runs.training import OutOfMemory
-from pipeline.trials import trial
+from pipeline.trials import fitting
+from pipeline.trials.fitting import FitReport, SplitTensors, TrialTensors
 from pipeline.trials.planning import Fit
-from pipeline.trials.trial import FitReport, SplitTensors, TrialTensors
 from vae.config import Sizes
 from vae.fit import CostNotFinite
 from vae.tensorfile import ModelFileError
@@ -53,7 +53,7 @@ def run_fit(fit: Fit, shared: Shared, known_reports: Sequence[FitReport] | None 
         data = _data(fit, shared)
         checkpoints = Checkpoints(shared.storage, fit.key, data.components)
         seconds, device, session = shared.checkpoint_seconds, shared.device, shared.session
-        for report in trial.train_and_measure(fit, data, checkpoints, seconds, device, session):
+        for report in fitting.train_and_measure(fit, data, checkpoints, seconds, device, session):
             _tell(report, shared)
     except CostNotFinite as error:  # of this fit alone, and again at every try
         tune.report({"diverged": str(error), "epoch": 0, "validation": float("inf")})

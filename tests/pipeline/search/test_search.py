@@ -20,9 +20,9 @@ from pipeline.search.run import SearchRecorder
 from pipeline.search.space import UniqueOptunaSearch, decoded, encoded
 from pipeline.search.state import SearchState
 from pipeline.trials import results, studies_yaml
+from pipeline.trials.fitting import FitReport, Snapshot
 from pipeline.trials.results import TrialResult
 from pipeline.trials.studies_yaml import Range, Search
-from pipeline.trials.trial import FitReport, Snapshot
 from pipeline.trials.tuner import TrialCompute
 from pipeline.trials.view import TrialsView
 from vae.metrics import EpochMetrics

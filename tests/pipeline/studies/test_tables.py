@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.evaluation.registry import METRICS
 from pipeline.studies import noise, tables
+from pipeline.trials.fitting import Snapshot
 from pipeline.trials.results import TrialResult
 from pipeline.trials.studies_yaml import Study
-from pipeline.trials.trial import Snapshot
 from tests.helpers.studies import trials_of
 
 

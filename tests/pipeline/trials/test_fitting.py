@@ -13,10 +13,10 @@ import torch
 from pipeline.common import paths
 from pipeline.common.errors import PipelineError
 from pipeline.runs.checkpoints import Checkpoints
-from pipeline.trials import results, trial, tuner
+from pipeline.trials import fitting, results, tuner
+from pipeline.trials.fitting import FitReport, Snapshot, SplitTensors, TrialTensors
 from pipeline.trials.planning import Fit
 from pipeline.trials.results import TrialResult
-from pipeline.trials.trial import FitReport, Snapshot, SplitTensors, TrialTensors
 from tests.helpers.models import model, train
 from vae.config import Sizes
 from vae.evaluate import evaluate
@@ -66,7 +66,7 @@ def follow(
     given = given or data()
     checkpoints = Checkpoints(str(folder), fit.key, given.components)
     found = []
-    for report in trial.train_and_measure(fit, given, checkpoints, checkpoint_seconds, "cpu"):
+    for report in fitting.train_and_measure(fit, given, checkpoints, checkpoint_seconds, "cpu"):
         found.append(report)
         if report.epoch == until:
             break
@@ -99,7 +99,7 @@ def test_a_fit_finds_what_fit_and_evaluate_find(tmp_path: Path) -> None:
     assert late.metrics["rgb"]["test"]["cost"] == pytest.approx(sum(costs), rel=1e-5)
     assert late.metrics["rgb"]["test"]["mse"] == 0.25
     assert set(late.metrics["rgb"]) == {"train", "validation", "test"}
-    assert late.shown.shape == (trial.SHOWN, 3, 8, 8)
+    assert late.shown.shape == (fitting.SHOWN, 3, 8, 8)
     assert {r.epoch for r in late.history} == set(range(1, 7))
 
 
@@ -128,14 +128,14 @@ def test_an_interrupted_fit_goes_on_to_the_same_end(tmp_path: Path, until: int) 
 def test_a_fit_that_is_tried_again_keeps_its_progress(tmp_path: Path) -> None:
     given, fit = data(), Fit("key", TINY, FITTED, (2, 6))
     checkpoints = Checkpoints(str(tmp_path), fit.key, given.components)
-    for report in trial.train_and_measure(fit, given, checkpoints, 0, "cpu", "me"):
+    for report in fitting.train_and_measure(fit, given, checkpoints, 0, "cpu", "me"):
         if report.epoch == 5:
             break
-    again = list(trial.train_and_measure(fit, given, checkpoints, 0, "cpu", "me"))
+    again = list(fitting.train_and_measure(fit, given, checkpoints, 0, "cpu", "me"))
     assert [s.epoch for s in snapshots(again)] == [6]
     # Whoever comes later may not have kept it.
     assert [
-        s.epoch for s in snapshots(list(trial.train_and_measure(fit, given, checkpoints, 0, "cpu", "you")))
+        s.epoch for s in snapshots(list(fitting.train_and_measure(fit, given, checkpoints, 0, "cpu", "you")))
     ] == [
         2,
         6,
@@ -184,7 +184,7 @@ def test_a_joint_fit_has_one_component(tmp_path: Path) -> None:
     [found] = snapshots(follow(tmp_path, Fit("key", joint, FITTED, (6,)), given))
     assert set(found.metrics) == {"rgb"}
     assert found.metrics["rgb"]["test"]["excess"] > 0
-    assert found.shown.shape == (trial.SHOWN, 3, 8, 8)
+    assert found.shown.shape == (fitting.SHOWN, 3, 8, 8)
 
 
 def test_results_come_back_whole_or_not_at_all(workspace: Path) -> None:
@@ -208,7 +208,7 @@ def test_seconds_are_those_until_the_epoch_whoever_tells_them() -> None:
     history = [EpochMetrics("red", epoch, "train", 9.0 - epoch, 0.0, 0.0) for epoch in (1, 2, 4, 3)]
     result = TrialResult(Snapshot(4, {}, np.zeros(0), history, 8.0), "1 CPU thread")
     assert [(report.epoch, report.seconds) for report in result.reports()] == [(1, 2), (2, 4), (3, 6), (4, 8)]
-    assert trial.repeated_reports({}, 0.0) == []
+    assert fitting.repeated_reports({}, 0.0) == []
 
 
 def test_a_result_that_cannot_be_read_is_not_trained_again(workspace: Path) -> None:

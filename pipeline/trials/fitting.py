@@ -1,4 +1,4 @@
-"""A fit: a whole stack trained in one process, and measured after some of its epochs, a trial each.
+"""A fit is run: a whole stack is trained in one process, and measured after some of its epochs, a trial each.
 
 Plain code around `vae.fit`; `tuner` runs it under Ray Tune.
 """
