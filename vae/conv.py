@@ -71,7 +71,7 @@ class Decoder(nn.Module):
             h = h + self.label(labels_CB)
         h = h.unflatten(-1, self.smallest)
         for block, up, (height, width) in zip(self.blocks, self.up, self.levels[-2::-1], strict=True):
-            h = F.pixel_shuffle(up(self.activation(block(h))), 2)[..., :height, :width]
+            h = _doubled(up(self.activation(block(h))))[..., :height, :width]
         return h.flatten(2) + self.level.unsqueeze(1)
 
 
@@ -87,6 +87,19 @@ class Residual(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         inner = self.opening(self.activation(h))
         return h + self.closing(self.activation(inner))
+
+
+def _doubled(h: Tensor) -> Tensor:
+    """Pictures (C, B, 4 I, H, W) as pictures of twice the size, (C, B, I, 2 H, 2 W), as F.pixel_shuffle does.
+
+    Where channels lie next to each other they stay so: else the next convolution would have to lay them anew.
+    """
+    last = h.movedim(2, 4)
+    if not last.is_contiguous():
+        return F.pixel_shuffle(h, 2)
+    # (C, B, H, W, I, 2, 2) to (C, B, H, 2, W, 2, I).
+    blocks = last.unflatten(4, (-1, 2, 2)).permute(0, 1, 2, 5, 3, 6, 4).contiguous()
+    return blocks.flatten(4, 5).flatten(2, 3).movedim(4, 2)
 
 
 def _levels(sizes: Sizes, config: ModelConfig) -> list[tuple[int, int]]:

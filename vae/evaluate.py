@@ -1,16 +1,18 @@
 """Measures of fitted models on a set of images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vae import objective, precision, randomness
-from vae.config import ACTIVE_VARIANCE, BOUND_SAMPLES
+from vae.config import ACTIVE_VARIANCE, BOUND_SAMPLES, Architecture
 from vae.model import VAE
 
 BATCH = 1000  # images at a time; fixed, since it shapes the rounding
+# Samples that the bound decodes at a time: what lies between two convolutions then fits a core's cache.
+AT_ONCE: dict[Architecture, int] = {"mlp": 512, "conv": 128}
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,12 @@ def bound(
     seed: int,
     labels_N: Tensor | None = None,
     samples: int = BOUND_SAMPLES,
+    advance: Callable[[int], None] = lambda images: None,
 ) -> Bound:
-    """Bound one model (C = 1) on uint8 images; one image at a time, since more would leave a CPU's cache."""
+    """Bound one model (C = 1) on uint8 images; one image at a time, since more would leave a CPU's cache.
+
+    advance: is called with the number of images that were bounded since its last call.
+    """
     draw = randomness.generator(seed, component, "bound")
     latent = model.config.latent
     weighted = cost = 0.0
@@ -92,9 +98,12 @@ def bound(
         x = images_ND[None, n : n + 1] / 255
         labels = None if labels_N is None else labels_N[None, n : n + 1]
         noise = draw.standard_normal((1, 1, samples, latent), "float32")
-        log_weights = objective.log_weights(model, x, torch.from_numpy(noise).to(x.device), labels)
+        log_weights = objective.log_weights(
+            model, x, torch.from_numpy(noise).to(x.device), labels, AT_ONCE[model.config.architecture]
+        )
         weighted -= float(objective.importance_bound(log_weights).sum(dtype=torch.float64))
         cost -= float(log_weights.mean(-1).sum(dtype=torch.float64))
+        advance(1)
     return Bound(weighted / len(images_ND), cost / len(images_ND))
 
 

@@ -56,8 +56,10 @@ def negative_elbo(
     return ElboTerms(nll_CBL.mean(2) if nll_CBL.shape[2] > 1 else nll_CBL.squeeze(2), kl_CB, mu)
 
 
-def log_weights(model: VAE, x_CBD: Tensor, noise_CBLK: Tensor, labels_CB: Tensor | None = None) -> Tensor:
-    """log p(x|z) p(z) / q(z|x), (C, B, L), at L samples z of q(z|x).
+def log_weights(
+    model: VAE, x_CBD: Tensor, noise_CBLK: Tensor, labels_CB: Tensor | None = None, at_once: int | None = None
+) -> Tensor:
+    """log p(x|z) p(z) / q(z|x), (C, B, L), at L samples z of q(z|x); so many at a time are decoded.
 
     Their mean bounds log p(x) from below: the ELBO. So does the logarithm of the mean of their exponentials,
     the tighter the larger L is (Burda et al. 2016).
@@ -67,7 +69,8 @@ def log_weights(model: VAE, x_CBD: Tensor, noise_CBLK: Tensor, labels_CB: Tensor
     # The normal distributions' constants cancel.
     prior = -0.5 * z_CBLK.square().sum(-1)
     posterior = -0.5 * (noise_CBLK.square() + logvar.unsqueeze(2)).sum(-1)
-    return prior - posterior - _nll(model, x_CBD, z_CBLK, labels_CB)
+    parts = z_CBLK.split(at_once or z_CBLK.shape[2], dim=2)
+    return prior - posterior - torch.cat([_nll(model, x_CBD, z, labels_CB) for z in parts], dim=2)
 
 
 def importance_bound(log_weights_CBL: Tensor) -> Tensor:
@@ -79,8 +82,8 @@ def _nll(model: VAE, x_CBD: Tensor, z_CBLK: Tensor, labels_CB: Tensor | None) ->
     """-log p(x|z), (C, B, L)."""
     samples = z_CBLK.shape[2]
     if samples > 1:
-        # Each image once for each of its samples.
-        x_CBD = x_CBD.repeat_interleave(samples, dim=1)
+        # Each image once for each of its samples; of a single image without a copy.
+        x_CBD = x_CBD.unsqueeze(2).expand(-1, -1, samples, -1).flatten(1, 2)
         labels_CB = None if labels_CB is None else labels_CB.repeat_interleave(samples, dim=1)
     outputs = model.decode(z_CBLK.flatten(1, 2), labels_CB)
     return model.likelihood.nll(outputs, x_CBD).unflatten(1, z_CBLK.shape[1:3])

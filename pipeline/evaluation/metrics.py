@@ -1,6 +1,6 @@
 """Metrics of trained models: costs and bounds of each component, added up for RGB images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
 import numpy as np
@@ -22,10 +22,15 @@ def component_metrics(
     labels_N: Tensor | None,
     linear: PCA,
     seed: int,
+    advance: Callable[[int], None],
 ) -> dict[str, float]:
-    """Metrics of one model: costs, bounds, and a linear model's cost. Nats are an image."""
+    """Metrics of one model: costs, bounds, and a linear model's cost. Nats are an image.
+
+    advance: see `bound`, which takes nearly all of the time.
+    """
     chosen = evenly_spaced(len(images_ND), BOUND_IMAGES)
-    bounds = bound(model, name, images_ND[chosen], seed, None if labels_N is None else labels_N[chosen])
+    labels = None if labels_N is None else labels_N[chosen]
+    bounds = bound(model, name, images_ND[chosen], seed, labels, advance=advance)
     values = costs(model, evaluation, images_ND)
     for whole in ("cost", "excess"):
         if whole in values:

@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline.common import files, machine_limits, paths
+from pipeline.common import allocator, files, machine_limits, paths
 from pipeline.common.progress import bar
 from pipeline.data import images
 from pipeline.experiment import places
@@ -26,6 +26,7 @@ def run(conditional: bool, validation: float, seed: int) -> None:
             files.write_text(folder / paths.NO_CLASSIFIER.name, NOTE)
             return
         machine_limits.share_threads()
+        allocator.keep_freed()
         training, _ = images.load_training(paths.COLOURS, validation)
         known = images.known_classes(training)
         images.check_test_labels(known)

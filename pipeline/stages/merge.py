@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.common import files, machine_limits, paths
+from pipeline.common import allocator, files, machine_limits, paths
 from pipeline.common.errors import PipelineError, listed, one_line
 from pipeline.common.progress import bar
 from pipeline.data import images, store
 from pipeline.data.images import Images
 from pipeline.evaluation.metrics import component_metrics, evenly_spaced, headline
 from pipeline.evaluation.reconstruction import ImageQuality, merge_metrics, rebuild_and_score
+from pipeline.evaluation.registry import BOUND_IMAGES
 from pipeline.evaluation.samples import conditional_metrics
 from pipeline.experiment.params import Params
 from pipeline.report import latent_pictures, page
@@ -58,6 +59,7 @@ def run(params: Params) -> None:
         PipelineError: a file is absent, damaged, or does not fit the others.
     """
     machine_limits.share_threads()
+    allocator.keep_freed()
     names, seed = paths.components(params.model.channels), params.train.seed
     test = images.load_test(names)
     components = _components(params, test)
@@ -104,9 +106,11 @@ def _measure(component: Component, side: tuple[int, int], seed: int) -> tuple[di
     """A component's metrics on the test images, and its latent units for the report."""
     name, model = component.name, component.model
     [evaluation] = evaluate(model, [name], component.images_ND[None], seed, component.labels_N)
-    metrics = component_metrics(
-        name, model, evaluation, component.images_ND, component.labels_N, component.linear, seed
-    )
+    images_ND, labels_N = component.images_ND, component.labels_N
+    with bar(f"measure {name}", min(len(images_ND), BOUND_IMAGES), "images") as advance:
+        metrics = component_metrics(
+            name, model, evaluation, images_ND, labels_N, component.linear, seed, advance
+        )
     return metrics, latent_pictures.units(model, evaluation, side)
 
 
