@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BLOCK = 4096  # images in memory as numbers at a time
+BLOCK = 1024  # images in memory as numbers at a time
 # x (1 - x) averaged over pixels, below which all but a few are black or white: float32's rounding of it.
 NO_GREY = 1e-6
 
@@ -50,7 +50,10 @@ def reconstruction_error(pca: PCA, images_ND: Tensor) -> float:
 def fit_pca(images_ND: Tensor, latent: int) -> PCA:
     """The first `latent` components (no more than there are pixels) of uint8 images."""
     count, pixels = images_ND.shape
-    mean_D = images_ND.sum(0, dtype=torch.int64).double() / (255 * count)
+    total_D = torch.zeros(pixels, dtype=torch.int64)
+    for block in images_ND.split(BLOCK):  # of all at once torch would make int64
+        total_D += block.sum(0)
+    mean_D = total_D.double() / (255 * count)
     covariance_DD = torch.zeros(pixels, pixels, dtype=torch.float64)
     for block in images_ND.split(BLOCK):
         centred = block / 255 - mean_D.float()

@@ -6,7 +6,7 @@ import platform
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 MEGABYTE = 1024**2
 LARGEST_KEPT = 32 * MEGABYTE  # the most that glibc takes
-KEPT = 256 * MEGABYTE
+KEPT = 64 * MEGABYTE
 
 
 def keep_freed() -> None:
@@ -18,5 +18,6 @@ def keep_freed() -> None:
     if platform.libc_ver()[0] != "glibc":
         return
     library = ctypes.CDLL(None)
+    library.malloc_trim(0)  # what is free by now was others'
     library.mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
     library.mallopt(TRIM_THRESHOLD, KEPT)

@@ -79,16 +79,20 @@ class Classes:
         return np.searchsorted(self.labels, images.labels).astype(np.int64)
 
 
-def load_training(components: Sequence[str], validation: float) -> tuple[Images, Images]:
+def load_training(
+    components: Sequence[str], validation: float, only: Sequence[str] | None = None
+) -> tuple[Images, Images]:
     """Images to fit, and those held out, perhaps none.
 
     The latter are the split validation; without one the last share of train, as one block.
+
+    only: of which components the pixels are read; all must fit each other all the same.
 
     Raises:
         PipelineError: a channel file is absent, damaged, or does not fit the others.
     """
     # In this order, so that both results are parts of one array.
-    everything, labels = _read(components, ("extra", "train", VALIDATION), needed="train")
+    everything, labels = _read(components, ("extra", "train", VALIDATION), needed="train", only=only)
     if VALIDATION in labels:
         kept = len(everything) - labels[VALIDATION].count
         fitted = [of_split for name, of_split in labels.items() if name != VALIDATION]
@@ -160,7 +164,9 @@ class _Labels:
     labels: np.ndarray | None
 
 
-def _read(components: Sequence[str], names: Sequence[str], needed: str) -> tuple[Images, dict[str, _Labels]]:
+def _read(
+    components: Sequence[str], names: Sequence[str], needed: str, only: Sequence[str] | None = None
+) -> tuple[Images, dict[str, _Labels]]:
     """Read those of the splits that there are, one after another; and the labels of each."""
     colours = [colour for component in components for colour in paths.colours(component)]
     with ExitStack() as stack:
@@ -171,7 +177,7 @@ def _read(components: Sequence[str], names: Sequence[str], needed: str) -> tuple
         _, height, width = first[0].shape
         labels = {n: _Labels(s.shape[0], s.labels) for n, s in zip(names, first, strict=True)}
         images = Images(
-            {c: _stacked([parts[colour] for colour in paths.colours(c)]) for c in components},
+            {c: _stacked([parts[colour] for colour in paths.colours(c)]) for c in only or components},
             (height, width),
             _together(labels.values()),
             first[-1].classes,
@@ -210,13 +216,14 @@ def _together(splits: Collection[_Labels]) -> np.ndarray | None:
 
 
 def _stacked(colours: Sequence[Sequence[Split]]) -> np.ndarray:
-    """(N, D) uint8 of the splits of one colour or of three; in memory are the result and one split of one."""
+    """(N, D) uint8 of the splits of one colour or of three; in memory are the result and one block."""
     count = sum(split.shape[0] for split in colours[0])
     side = colours[0][0].shape[1:]
     pixels = np.empty((count, len(colours), *side), np.uint8)
     for channel, splits in enumerate(colours):
         start = 0
         for split in splits:
-            pixels[start : start + split.shape[0], channel] = split.images[:]
+            for rows in split.blocks():
+                pixels[start + rows.start : start + rows.stop, channel] = split.images[rows]
             start += split.shape[0]
     return pixels.reshape(count, -1)

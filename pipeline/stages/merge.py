@@ -59,10 +59,10 @@ def run(params: Params) -> None:
         PipelineError: a file is absent, damaged, or does not fit the others.
     """
     machine_limits.share_threads()
-    allocator.keep_freed()
     names, seed = paths.components(params.model.channels), params.train.seed
     test = images.load_test(names)
-    components = _components(params, test)
+    components = [_component(params, test, name) for name in names]
+    allocator.keep_freed()  # from here on: before, it would keep training images
     metrics, units = {}, {}
     for component in components:
         metrics[component.name], units[component.name] = _measure(component, test.side, seed)
@@ -114,24 +114,15 @@ def _measure(component: Component, side: tuple[int, int], seed: int) -> tuple[di
     return metrics, latent_pictures.units(model, evaluation, side)
 
 
-def _components(params: Params, test: Images) -> list[Component]:
-    """Every model, and its linear rival, fitted to the same training images."""
-    names = tuple(test.pixels)
-    training, _ = images.load_training(names, params.data.validation)
+def _component(params: Params, test: Images, name: str) -> Component:
+    """A model, and its linear rival, fitted to the same training images."""
+    # Of one at a time, since the training images are most of what this stage holds.
+    training, _ = images.load_training(tuple(test.pixels), params.data.validation, only=[name])
     classes = images.known_classes(training) if params.model.conditional else None
-    sizes = images.sizes(training, classes)
-    models = {name: _model(name, sizes) for name in names}
+    model = _model(name, images.sizes(training, classes))
+    linear = fit_pca(torch.from_numpy(training.pixels[name]), params.model.latent)
     labels = torch.from_numpy(classes.places(test, SPLIT)) if classes else None
-    return [
-        Component(
-            name,
-            model,
-            fit_pca(torch.from_numpy(training.pixels[name]), params.model.latent),
-            torch.from_numpy(test.pixels[name]),
-            labels,
-        )
-        for name, model in models.items()
-    ]
+    return Component(name, model, linear, torch.from_numpy(test.pixels[name]), labels)
 
 
 def _model(component: str, sizes: Sizes) -> VAE:
