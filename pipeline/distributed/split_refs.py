@@ -34,6 +34,21 @@ class SplitRefs:
         return None if self.labels is None else torch.tensor(self.labels)
 
 
+def move_images(
+    splits: Mapping[str, Images], labels: Mapping[str, np.ndarray | None]
+) -> dict[str, SplitRefs]:
+    """Put every component of some splits into the object store; they have no pixels afterwards.
+
+    One component after the other: so the driver never holds more than one of them beside the store's.
+    """
+    components = list(next(iter(splits.values())).pixels)
+    stacks: dict[str, dict[tuple[str, ...], ray.ObjectRef]] = {name: {} for name in splits}
+    for component in components:
+        for name, split in splits.items():
+            stacks[name][(component,)] = ray.put(split.pixels.pop(component)[None])
+    return {name: SplitRefs(stacks[name], split.side, labels[name]) for name, split in splits.items()}
+
+
 def put_images(images: Images, groups: Iterable[tuple[str, ...]], labels: np.ndarray | None) -> SplitRefs:
     """Copy images to the object store, a stack for each group of components; the images stay as they are.
 

@@ -21,7 +21,7 @@ from vae.model import VAE
 Rebuild = Callable[[slice], Sequence[Tensor]]
 
 
-AT_ONCE = 20  # images that are compared at a time: SSIM makes some thirty of one, which then fit a core's cache
+AT_ONCE = 20  # images that are compared at a time: SSIM makes some thirty of one, and a cache holds so many
 
 # Measures of pictures, by their names in the registry: functions of images and of what they should be, both
 # brightness in [0, 1], (B, 3, H, W), that give a number for each image, (B,). MSE a pixel; PSNR in dB; SSIM

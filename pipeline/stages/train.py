@@ -109,7 +109,7 @@ def _fit(
     """Train to the last epoch, on Ray; `splits` hold no pixels afterwards."""
     # Ray takes seconds to import; a run that is finished needs none of it.
     from pipeline.distributed import ray_session, trainer
-    from pipeline.distributed.split_refs import put_images
+    from pipeline.distributed.split_refs import move_images
     from pipeline.distributed.view import TrainingView
     from pipeline.distributed.worker import RankConfig
 
@@ -127,10 +127,7 @@ def _fit(
             )
         if notice := placement.autoscaler_notice(request, offer, ray_session.start_seconds()):
             console.print(notice)
-        groups = [(component,) for component in checkpoints.components]
-        refs = {name: put_images(split, groups, labels[name]) for name, split in splits.items()}
-        for split in splits.values():
-            split.pixels.clear()  # one copy is enough: the object store's
+        refs = move_images(splits, labels)
         config = RankConfig(
             run=checkpoints.run,
             storage=checkpoints.storage,
