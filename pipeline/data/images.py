@@ -29,8 +29,9 @@ class Images:
         return len(next(iter(self.pixels.values())))
 
     def part(self, which: slice | np.ndarray) -> "Images":
-        """Some of them: of a slice without copying."""
-        pixels = {component: array[which] for component, array in self.pixels.items()}
+        """Some of them: of a slice without copying, unless there are none, which would keep all in memory."""
+        some = {component: array[which] for component, array in self.pixels.items()}
+        pixels = {component: array if len(array) else array.copy() for component, array in some.items()}
         return replace(self, pixels=pixels, labels=None if self.labels is None else self.labels[which])
 
     def pictures(self) -> np.ndarray:
