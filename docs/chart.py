@@ -95,7 +95,7 @@ def tables(table: dict[str, Any]) -> list[list[str]]:
     trainings = [
         f"**{table['machine']}; medians of {table['rounds']} rounds**",
         "",
-        "| setting | entrant | way | batch | images an epoch | channel-images/s | vaepipe is as fast "
+        "| setting | entrant | way | batch | images | channel-images/s | vaepipe, times as fast "
         "| cost, nats | compiling, s | peak MiB |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -104,8 +104,8 @@ def tables(table: dict[str, Any]) -> list[list[str]]:
         batch, own = row["batch_size"], row["images_per_second"]
         cost = "" if row["cost"] is None else f"{row['cost']:.2f}"
         trainings.append(
-            f"| {row['setting']} | {row['entrant']} | {row['way']} | {batch:,} | {row['images']:,} | {own:,.0f} "
-            f"| {speed(rows, 'vaepipe', batch) / own:.2f} x | {cost} "
+            f"| {row['setting']} | {row['entrant']} | {row['way']} | {batch:,} | {row['images']:,} "
+            f"| {own:,.0f} | {speed(rows, 'vaepipe', batch) / own:.2f} | {cost} "
             f"| {format(row['start'], '.1f') if row['start'] else ''} | {row['memory'] / MEBIBYTE:,.0f} |"
         )
     costs = ["| | seconds | peak MiB |", "|---|---|---|"]
