@@ -8,8 +8,8 @@ from bench.entrant import Job
 from bench.field import Ways
 from bench.race import Measured
 
-# Nats an image by which costs may differ: all start from the same weights, and another order of images makes
-# some tenths, another model or another cost tens. Of fewer images costs fall fast, and the order matters.
+# Nats an image by which costs may differ: all start from the same weights, and another order of images made
+# one at most, another model or cost makes tens. Of fewer images costs fall fast, and the order matters.
 TOLERANCE, ENOUGH = 5.0, 20_000
 HOPELESS = 0.9  # of the better way's speed: with less, another way is not tried again
 

@@ -12,7 +12,10 @@ from bench.entrant import Job, Result
 # Told this, glibc keeps memory that is freed. Else it gives a step's gradients back to the system and fetches
 # them again in the next, which takes a torch loop a fifth of its time (docs/benchmarks.md).
 KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
-TUNED = ("fused", "compiled")  # loops that are told so: those of somebody who knows
+ENVIRONMENT = {
+    "fused": KEEPS_MEMORY,
+    "compiled": KEEPS_MEMORY | {"TORCH_LOGS": "-dynamo"},  # which warns that it leaves Adam's profiler out
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ def race(jobs: Sequence[Job]) -> Measured:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | (KEEPS_MEMORY if job.kind in TUNED else {}),
+            env=os.environ | ENVIRONMENT.get(job.kind, {}),
         )
         for job in jobs
     ]

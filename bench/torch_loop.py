@@ -38,7 +38,8 @@ def fit(task: Task, *, compiled: bool) -> Trained:
 def _compile(step: textbook.Step, images: Tensor, batch_size: int) -> float:
     """Seconds of the first steps, in which everything is compiled.
 
-    That is the model and its derivatives, and Adam twice, as its moments are not there in the first step.
+    That is the model and its derivatives, and Adam twice, as its moments are not there in the first step. The
+    model keeps what these steps have taught it, some tenths of a nat.
     """
     started = time.perf_counter()
     for _ in range(WARM_UP):
