@@ -139,7 +139,13 @@ def main() -> None:
     arguments = asked()
     described = processor.machine(arguments.device)
     print(f"{described}; medians of {arguments.rounds} rounds", flush=True)
-    table: dict[str, Any] = {"machine": described}
+
+    def keep(**part: Any) -> None:
+        """At once: what is measured after it takes many minutes."""
+        if arguments.json:
+            table = {"machine": described, **part}
+            figures.write(arguments.json, processor.here(arguments.device), table)
+
     settings = [SETTINGS[part] for part in arguments.only if part in SETTINGS]
     if settings and arguments.device == "cuda":
         settings = [field.ON_GPU]
@@ -153,14 +159,12 @@ def main() -> None:
             file = Path(folder) / "images.npy"
             np.save(file, pictures(arguments.images))
             rows = train(settings, kinds, str(file), arguments)
-        table |= {"rounds": arguments.rounds, "rows": [asdict(row) for row in rows]}
+        keep(rounds=arguments.rounds, rows=[asdict(row) for row in rows])
     if all(map(importlib.util.find_spec, ("dvc", "ray"))):
         if "pipeline" in arguments.only:
-            table["costs"] = pipeline(arguments.rounds)
+            keep(costs=pipeline(arguments.rounds))
         if "trials" in arguments.only:
-            table["trials"] = at_once(arguments.rounds)
-    if arguments.json:
-        figures.write(arguments.json, processor.here(arguments.device), table)
+            keep(trials=at_once(arguments.rounds))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ COMPONENTS = (0, 1, 2)
 ALONE = "1 thread"
 SHARE = 3  # entrants that leave most of their time to the DataLoader train so much less of the images
 SHORTENED = ("textbook", "pythae")
+LIBRARIES = {"jax": "JAX", "pythae": "pythae"}  # packages, and what they call themselves
 KINDS = ("engine", "textbook", "pythae", "fused", "compiled", "jax")
 Ways = dict[str, list[Job]]
 
@@ -31,14 +32,14 @@ def name(kind: str, precision: str = "fp32") -> str:
         return "vaepipe" if precision == "fp32" else f"vaepipe, {precision}"
     if kind in ("fused", "compiled"):
         return f"textbook, {kind}"
-    if kind == "jax":
-        return f"JAX {processor.installed(kind)}"
-    return f"{kind} {processor.installed(kind)}" if kind == "pythae" else kind
+    if kind in LIBRARIES:
+        return f"{LIBRARIES[kind]} {processor.installed(kind) or ''}".rstrip()
+    return kind
 
 
 def absent(kind: str) -> str | None:
     """Why an entrant cannot enter here, in a few words; None: it can."""
-    if kind in ("pythae", "jax") and not importlib.util.find_spec(kind):
+    if kind in LIBRARIES and not importlib.util.find_spec(kind):
         return f"{kind} is not installed"
     if kind == "compiled":
         compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")

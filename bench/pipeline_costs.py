@@ -29,7 +29,9 @@ class Cost:
 def measure(folder: Path, rounds: int) -> list[Cost]:
     """Run the pipeline for an epoch on generated data of SVHN's size."""
     workspace.create(folder, CHANGES, git=False)
+    _run(folder, "vaepipe", "prepare")
     costs = [_run(folder, "vaepipe", stage)[0] for stage in ("download", "convert", "split")]
+    _run(folder, "vaepipe", "classifier")
     trainings = []
     for _ in range(rounds):
         cost, said = _run(folder, "vaepipe", "train")

@@ -92,8 +92,9 @@ def speed(rows: list[Row], entrant: str, batch: int) -> float:
 
 def tables(table: dict[str, Any]) -> list[list[str]]:
     """The lines of a processor's tables in benchmarks.md: of trainings, and of the pipeline's costs."""
+    rounds = f"; medians of {table['rounds']} rounds" if table["rows"] else ""
     trainings = [
-        f"**{table['machine']}; medians of {table['rounds']} rounds**",
+        f"**{table['machine']}{rounds}**",
         "",
         "| setting | entrant | way | batch | images | channel-images/s | vaepipe, times as fast "
         "| cost, nats | compiling, s | peak MiB |",

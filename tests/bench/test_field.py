@@ -65,3 +65,5 @@ def test_who_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> No
         *("jax is not installed", "pythae is not installed"),
         *(None, None, None),
     ]
+    monkeypatch.setattr(processor, "installed", lambda _: None)
+    assert [field.name(kind) for kind in ("jax", "pythae", "fused")] == ["JAX", "pythae", "textbook, fused"]
