@@ -34,6 +34,7 @@ test-lowest:
 	build/lowest/bin/pip install --quiet --constraint build/lowest/constraints.txt --editable '.[pipeline,search]' --group dev
 	build/lowest/bin/pytest $(PARALLEL) -m 'not slow and not cluster and not day'
 
+# Three quarters of an hour on two cores that do nothing else; `--only one-core all-channels`, the race alone, takes 25.
 bench: .venv/bench
 	$(BIN)/python -m bench
 

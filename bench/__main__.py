@@ -1,174 +1,170 @@
-"""Speed of the engine beside two others, and costs of the pipeline besides:
+"""Speed of the engine beside others, and costs of the pipeline besides:
 
-    python -m bench [--rounds 3] [--epochs 1] [--device cuda] [--json FILE]
+    python -m bench [--rounds 3] [--only one-core all-channels] [--device cuda] [--json docs/benchmarks.json]
 
-All fit the paper's model, 1024-500-500-20, to the three channels of generated house numbers, as many as SVHN
-has: the engine as `vaepipe train` places it, the others as their documentation has it, one channel after
-another on all cores. Entrants take turns; figures are medians of the rounds. Where vaepipe's other
-packages are not installed (torch, numpy and safetensors are enough), the images are noise and the pipeline's
-own costs are left out.
+All fit the paper's model, 1024-500-500-20, to channels of generated house numbers, as many as SVHN has: one
+channel on one core, and three on all cores, where the engine is placed as `vaepipe train` places it, and each
+peer in the better of its ways. Entrants take turns; figures are medians of the rounds. The cost of each is
+held to the engine's: who trains something else ends the run. Who is not installed is left out. Where
+vaepipe's other packages are not there (torch, numpy and safetensors are enough), the images are noise and the
+pipeline's own costs are left out.
 """
 
 import argparse
 import importlib.util
-import json
-import platform
-import statistics
-import subprocess
-import sys
+import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from bench.entrant import Job, Result
+from bench import contest, field, figures, processor, race
+from bench.contest import Row
 
 SVHN = 73_257  # training images
 BATCHES = (100, 1000)
-COMPONENTS = (0, 1, 2)
+SETTINGS = {"one-core": field.ONE_CORE, "all-channels": field.ALL_CHANNELS}
+PARTS = (*SETTINGS, "pipeline", "trials")
 
 
-@dataclass(frozen=True)
-class Row:
-    """An entrant's median over the rounds, at one batch size."""
+def pictures(count: int) -> np.ndarray:
+    """The training images, (3, count, D) uint8."""
+    if importlib.util.find_spec("scipy"):
+        from pipeline.data.synthetic import crops
 
-    entrant: str
-    batch_size: int
-    images_per_second: float
-    memory: int  # bytes, of all its processes together
-    costs: tuple[float, ...]
-
-
-def race(jobs: Sequence[Job]) -> tuple[float, int, tuple[float, ...]]:
-    """Run processes side by side; channel-images a second of all, their memory, their costs."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "bench.entrant", json.dumps(asdict(job))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for job in jobs
-    ]
-    for process in processes:
-        assert process.stdout
-        if process.stdout.readline() != "ready\n":
-            raise SystemExit("an entrant failed; what it said is above")
-    for process in processes:
-        assert process.stdin
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    results = []
-    for process in processes:
-        said, _ = process.communicate()
-        if process.returncode:
-            raise SystemExit("an entrant failed; what it said is above")
-        results.append(Result(**json.loads(said)))
-    speed = sum(result.images for result in results) / max(result.seconds for result in results)
-    costs = tuple(cost for result in results for cost in result.costs)
-    return speed, sum(result.memory for result in results), costs
+        images, _ = crops.generate(count, seed=0, split="train")
+        return np.ascontiguousarray(images.reshape(count, 3, -1).transpose(1, 0, 2))
+    print("vaepipe's other packages are not here: noise for images")
+    return np.random.default_rng(0).integers(0, 256, (3, count, 1024), np.uint8)
 
 
-def entrants(images: str, batch_size: int, epochs: int, device: str) -> dict[str, list[Job]]:
-    """Processes of each entrant, by name."""
-    # The others do the same to each channel in turn: one is timed.
-    peer = Job("textbook", images, COMPONENTS[:1], batch_size, epochs, device, threads=0)
-    jobs = {"textbook": [peer]}
-    if importlib.util.find_spec("pythae"):
-        jobs["pythae 0.1.2"] = [replace(peer, kind="pythae")]
-    stack = replace(peer, kind="engine", components=COMPONENTS)
-    if device == "cpu":
-        ranks = [replace(stack, components=(c,), threads=1) for c in COMPONENTS]
-        jobs |= {"vaepipe": ranks, "vaepipe, bf16": [replace(rank, precision="bf16") for rank in ranks]}
-    else:
-        jobs |= {f"vaepipe, {p}": [replace(stack, precision=p)] for p in ("fp32", "tf32", "bf16")}
-    return jobs
+def entering(kinds: Sequence[str], device: str) -> list[str]:
+    """Those that can, each of the others with a line that says why not."""
+    able = []
+    for kind in kinds:
+        why = "it is measured on CPUs alone" if (kind, device) == ("jax", "cuda") else field.absent(kind)
+        if why:
+            print(f"left out: {field.name(kind)}: {why}", flush=True)
+        else:
+            able.append(kind)
+    return able
 
 
-def train(images: str, rounds: int, epochs: int, device: str) -> list[Row]:
-    """Medians of all entrants' rates at each batch size, in channel-images a second."""
+def train(
+    settings: Sequence[str], kinds: Sequence[str], images: str, arguments: argparse.Namespace
+) -> list[Row]:
+    """Medians of all entrants' rates in each setting, at each batch size."""
+    print(
+        f"\n{'setting':<26}{'entrant':<20}{'way':<26}{'batch':>6}{'images':>8}{'channel-images/s':>18}"
+        f"{'vaepipe is':>12}{'cost':>9}{'start, s':>10}{'peak MiB':>10}"
+    )
     rows = []
-    for batch_size in BATCHES:
-        field = entrants(images, batch_size, epochs, device)
-        results = [{name: race(jobs) for name, jobs in field.items()} for _ in range(rounds)]
-        for name in field:
-            speeds, memories, costs = zip(*(round_[name] for round_ in results), strict=True)
-            row = Row(name, batch_size, statistics.median(speeds), statistics.median(memories), costs[0])
-            rows.append(row)
-            base = next(r for r in rows if (r.entrant, r.batch_size) == ("textbook", batch_size))
-            print(
-                f"{name:<16}{batch_size:>7,}{row.images_per_second:>20,.0f}"
-                f"{row.images_per_second / base.images_per_second:>12.2f}{row.memory / 2**20:>14,.0f}"
-                + "".join(f"  {cost:.2f}" for cost in row.costs),
-                flush=True,
-            )
+    for batch_size in (size for size in BATCHES if size <= arguments.images):
+        fields = {
+            setting: field.field(setting, kinds, images, arguments.images, batch_size, arguments.epochs)
+            for setting in settings
+        }
+        jobs = [job for entrants in fields.values() for job in field.jobs(entrants)]
+        expected = contest.references(
+            field.reference(jobs[0]), sorted({job.count for job in jobs}), race.race
+        )
+        for setting, entrants in fields.items():
+            found = contest.contest(setting, entrants, arguments.rounds, expected, race.race)
+            for row in found:
+                show(row, found)
+            rows += found
     return rows
 
 
-def _trials(rounds: int) -> list[Any]:
+def show(row: Row, rows: Sequence[Row]) -> None:
+    """A line of the table."""
+    own = [other.images_per_second for other in rows if other.entrant.startswith("vaepipe")]
+    times = f"{own[0] / row.images_per_second:.2f} x" if own else ""
+    print(
+        f"{row.setting:<26}{row.entrant:<20}{row.way:<26}{row.batch_size:>6,}{row.images:>8,}"
+        f"{row.images_per_second:>18,.0f}{times:>12}{row.cost:>9.2f}{row.start or '':>10.3}"
+        f"{row.memory / 2**20:>10,.0f}",
+        flush=True,
+    )
+
+
+def pipeline(rounds: int) -> list[dict[str, Any]]:
+    """Costs of the stages."""
+    from bench import pipeline_costs
+
+    print(f"\n{'full-size data':<36}{'seconds':>8}{'peak MiB':>10}")
+    with tempfile.TemporaryDirectory(prefix="vaepipe-bench-") as folder:
+        costs = pipeline_costs.measure(Path(folder) / "workspace", rounds)
+    for cost in costs:
+        print(f"{cost.name:<36}{cost.seconds:>8.2f}{cost.memory / 2**20:>10,.0f}", flush=True)
+    return [asdict(cost) for cost in costs]
+
+
+def at_once(rounds: int) -> list[dict[str, Any]]:
+    """Costs of trials."""
     from bench import trials
 
     print(f"\n{trials.WHAT:<36}{'seconds':>8}{'ratio':>10}")
     rows = trials.measure(rounds)
     for row in rows:
         print(f"{row.name:<36}{row.seconds:>8.2f}{row.ratio:>10.3f}", flush=True)
-    return rows
+    return [asdict(row) for row in rows]
 
 
-def machine(device: str) -> str:
-    """The processor, or the GPU, that is measured, and its number of cores."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(": ")[2] if names else model
-    gpu = f"{torch.cuda.get_device_name()}, " if device == "cuda" else ""
-    cores = torch.get_num_threads()
-    return f"{gpu}{model}, {cores} cores, torch {torch.__version__}, Python {platform.python_version()}"
-
-
-def main() -> None:
-    """Measure, and print the tables."""
+def asked() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=1, help="that are timed; one more goes before")
+    parser.add_argument("--images", type=int, default=SVHN, help="of each channel")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts of the whole")
+    parser.add_argument("--entrants", nargs="+", choices=field.KINDS, default=field.KINDS)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--json", type=Path, help="also write the figures there")
+    parser.add_argument("--json", type=Path, help="put the figures there, for those of this processor")
     arguments = parser.parse_args()
-    described = machine(arguments.device)
-    print(f"{described}; medians of {arguments.rounds} rounds", flush=True)
-    with tempfile.TemporaryDirectory(prefix="vaepipe-bench-") as folder:
-        costs = []
-        if all(map(importlib.util.find_spec, ("dvc", "ray"))):
-            from bench import pipeline_costs
+    if arguments.json and set(arguments.entrants) != set(field.KINDS):
+        parser.error("--json keeps whole tables: leave out --entrants")
+    if arguments.images < BATCHES[0]:
+        parser.error(f"--images: a batch has {BATCHES[0]}")
+    return arguments
 
-            print(f"\n{'full-size data':<36}{'seconds':>8}{'peak MiB':>10}")
-            costs = pipeline_costs.measure(Path(folder) / "workspace", arguments.rounds)
-            for cost in costs:
-                print(f"{cost.name:<36}{cost.seconds:>8.2f}{cost.memory / 2**20:>10,.0f}", flush=True)
-            images = pipeline_costs.channels(Path(folder) / "workspace")
-        else:
-            print("vaepipe's other packages are not here: noise for images, and no pipeline")
-            images = np.random.default_rng(0).integers(0, 256, (3, SVHN, 1024), np.uint8)
-        trials = _trials(arguments.rounds) if costs else []
-        file = Path(folder) / "images.npy"
-        np.save(file, images)
-        print(f"\n{'entrant':<16}{'batch':>7}{'channel-images/s':>20}{'x textbook':>12}{'peak MiB':>14}")
-        rows = train(str(file), arguments.rounds, arguments.epochs, arguments.device)
-    if arguments.json:
-        figures = {
-            "machine": described,
-            "costs": [vars(c) for c in costs],
-            "trials": [vars(t) for t in trials],
-            "rows": [vars(r) for r in rows],
-        }
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+def main() -> None:
+    """Measure, and print the tables."""
+    arguments = asked()
+    described = processor.machine(arguments.device)
+    print(f"{described}; medians of {arguments.rounds} rounds", flush=True)
+
+    def keep(**part: Any) -> None:
+        """At once: what is measured after it takes many minutes."""
+        if arguments.json:
+            table = {"machine": described, **part}
+            figures.write(arguments.json, processor.here(arguments.device), table)
+
+    settings = [SETTINGS[part] for part in arguments.only if part in SETTINGS]
+    if settings and arguments.device == "cuda":
+        settings = [field.ON_GPU]
+    elif field.ONE_CORE in settings and not hasattr(os, "sched_setaffinity"):
+        print(f"left out: {field.ONE_CORE}: this system holds no process to a core", flush=True)
+        settings.remove(field.ONE_CORE)
+    if settings:
+        kinds = entering(arguments.entrants, arguments.device)
+        with tempfile.TemporaryDirectory(prefix="vaepipe-bench-") as folder:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # so that compiling is timed, not finding
+            file = Path(folder) / "images.npy"
+            np.save(file, pictures(arguments.images))
+            rows = train(settings, kinds, str(file), arguments)
+        keep(rounds=arguments.rounds, rows=[asdict(row) for row in rows])
+    if all(map(importlib.util.find_spec, ("dvc", "ray"))):
+        if "pipeline" in arguments.only:
+            keep(costs=pipeline(arguments.rounds))
+        if "trials" in arguments.only:
+            keep(trials=at_once(arguments.rounds))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from pipeline.common import paths
 from pipeline.experiment import params, workspace
@@ -28,9 +27,11 @@ class Cost:
 
 
 def measure(folder: Path, rounds: int) -> list[Cost]:
-    """Run the pipeline for an epoch on generated data of SVHN's size, in a workspace that stays."""
+    """Run the pipeline for an epoch on generated data of SVHN's size."""
     workspace.create(folder, CHANGES, git=False)
+    _run(folder, "vaepipe", "prepare")
     costs = [_run(folder, "vaepipe", stage)[0] for stage in ("download", "convert", "split")]
+    _run(folder, "vaepipe", "classifier")
     trainings = []
     for _ in range(rounds):
         cost, said = _run(folder, "vaepipe", "train")
@@ -43,15 +44,6 @@ def measure(folder: Path, rounds: int) -> list[Cost]:
     idle = [_run(folder, "dvc", "repro")[0] for _ in range(rounds)]
     median = statistics.median(cost.seconds for cost in idle)
     return [*costs, Cost("dvc repro with nothing to do", median, idle[0].memory)]
-
-
-def channels(folder: Path) -> np.ndarray:
-    """The training images of that workspace, (3, N, D) uint8."""
-    arrays = []
-    for component in paths.COLOURS:
-        with h5py.File(folder / paths.channel(component)) as file:
-            arrays.append(file["train/images"][:])
-    return np.stack(arrays).reshape(len(arrays), len(arrays[0]), -1)
 
 
 # Runs a command and says its seconds and kilobytes. A small process, since until a new one loads its program

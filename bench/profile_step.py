@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from bench.__main__ import machine
+from bench.processor import machine
 from vae import randomness
 from vae.config import PAPER_MODEL, PAPER_TRAIN, Sizes
 from vae.products import onednn

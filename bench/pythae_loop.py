@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import math
 import tempfile
 import time
 from typing import Any
@@ -11,20 +12,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.training import Task, Trained
+from vae.accept import textbook
 from vae.config import ModelConfig
 
 
-def fit(images: Tensor, config: ModelConfig, epochs: int, batch_size: int, device: str) -> list[float]:
-    """Seconds of each epoch. images: (N, D) uint8."""
+def fit(task: Task) -> Trained:
+    """Train one channel."""
     logging.disable(logging.WARNING)
     from pythae.data.datasets import BaseDataset
-    from pythae.models import VAE, VAEConfig
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
     from pythae.trainers.training_callbacks import TrainingCallback
 
     class Clock(TrainingCallback):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.started, self.seconds = 0.0, list[float]()
+            self.started, self.seconds, self.cost = 0.0, list[float](), math.nan
 
         def on_epoch_begin(self, *_: Any, **__: Any) -> None:
             self.started = time.perf_counter()
@@ -32,25 +34,38 @@ def fit(images: Tensor, config: ModelConfig, epochs: int, batch_size: int, devic
         def on_epoch_end(self, *_: Any, **__: Any) -> None:
             self.seconds.append(time.perf_counter() - self.started)
 
-    clock, pixels = Clock(), images.shape[1]
-    about = VAEConfig(input_dim=(pixels,), latent_dim=config.latent, reconstruction_loss="bce")
+        def on_log(self, training_config: Any, logs: dict[str, float], **_: Any) -> None:
+            self.cost = logs["train_epoch_loss"]
+
+    clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = BaseTrainer(
-            VAE(about, *_networks(pixels, config)),
-            BaseDataset(images.float() / 255, torch.zeros(len(images))),
+            model(task),
+            BaseDataset(task.images.float() / 255, torch.zeros(len(task.images))),
             training_config=BaseTrainerConfig(
                 output_dir=folder,
-                num_epochs=epochs,
+                num_epochs=task.epochs,
                 learning_rate=1e-3,
-                per_device_train_batch_size=batch_size,
+                per_device_train_batch_size=task.batch_size,
                 optimizer_cls="Adam",
-                no_cuda=device == "cpu",
+                no_cuda=task.device == "cpu",
             ),
             callbacks=[clock],
         )
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             trainer.train()
-    return clock.seconds
+    return Trained(clock.seconds, clock.cost)
+
+
+def model(task: Task) -> Any:
+    """Its VAE with the paper's networks, at its start."""
+    from pythae.models import VAE, VAEConfig
+
+    pixels = task.images.shape[1]
+    about = VAEConfig(input_dim=(pixels,), latent_dim=task.config.latent, reconstruction_loss="bce")
+    vae = VAE(about, *_networks(pixels, task.config))
+    textbook.start_from(task.weights, vae.encoder, vae.decoder)
+    return vae
 
 
 def _networks(pixels: int, config: ModelConfig) -> tuple[Any, Any]:

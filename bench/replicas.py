@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
-from bench.__main__ import machine
+from bench.processor import machine
 from pipeline.common import paths
 from pipeline.experiment import params, presets
 from vae import randomness
