@@ -31,25 +31,36 @@ class Evaluation:
         return sum(v > ACTIVE_VARIANCE for v in self.variance)
 
 
+def evaluation_noise(components: Sequence[str], images: int, latent: int, seed: int) -> Tensor:
+    """Noise of `evaluate`, standard normal, (C, N, K): a function of (seed, component), always the same."""
+    draws = [randomness.generator(seed, component, "evaluation") for component in components]
+    return torch.stack([torch.from_numpy(d.standard_normal((images, latent), "float32")) for d in draws])
+
+
 @torch.no_grad()
 @precision.exact()
 def evaluate(
-    model: VAE, components: Sequence[str], images_CND: Tensor, seed: int, labels_N: Tensor | None = None
+    model: VAE,
+    components: Sequence[str],
+    images_CND: Tensor,
+    seed: int,
+    labels_N: Tensor | None = None,
+    noise_CNK: Tensor | None = None,
 ) -> list[Evaluation]:
     """Measure each model of a stack on its images, uint8, and, where it is told them, their labels.
 
-    The noise is a function of (seed, component), the same at every call.
+    noise_CNK: `evaluation_noise` of these, where the caller measures again and again.
     """
-    _, images, pixels = images_CND.shape
+    models, images, pixels = images_CND.shape
     latent = model.config.latent
-    draws = [randomness.generator(seed, component, "evaluation") for component in components]
+    if noise_CNK is None:
+        noise_CNK = evaluation_noise(components, images, latent, seed)
     sums = []  # of each batch: reconstruction, KL, squared error, mu and its square
     for start in range(0, images, BATCH):
         x = images_CND[:, start : start + BATCH] / 255
-        labels = _labels(labels_N, start, len(components))
-        shape = (x.shape[1], 1, latent)
-        noise = torch.stack([torch.from_numpy(d.standard_normal(shape, "float32")) for d in draws])
-        terms = objective.negative_elbo(model, x, noise.to(x.device), labels)
+        labels = _labels(labels_N, start, models)
+        noise = noise_CNK[:, start : start + BATCH].to(x.device)
+        terms = objective.negative_elbo(model, x, noise.unsqueeze(2), labels)
         error = (model.likelihood.mean(model.decode(terms.mu, labels)) - x).square().sum(-1)
         scalars_C3 = torch.stack([terms.reconstruction.sum(1), terms.kl.sum(1), error.sum(1)], dim=1)
         sums.append(torch.cat([scalars_C3, terms.mu.sum(1), terms.mu.square().sum(1)], dim=1))

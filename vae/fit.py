@@ -25,7 +25,7 @@ from torch import Tensor
 
 from vae import randomness
 from vae.config import TrainConfig
-from vae.evaluate import evaluate
+from vae.evaluate import evaluate, evaluation_noise
 from vae.metrics import EpochMetrics
 from vae.stack import Stack, TrainingState
 from vae.step import ALONE, Replica, Step
@@ -99,6 +99,8 @@ def fit(
     stack = Stack(states, device)
     step = Step(stack, images_CND.to(device), _on(labels_N, device), config, replica, record=record)
     validation, validation_labels = _on(validation_CND, device), _on(validation_labels_N, device)
+    count = 0 if validation is None else validation.shape[1]
+    noise = evaluation_noise(components, count, stack.latent, config.seed).to(device)
 
     def draw(epoch: int) -> randomness.EpochDraw:
         whole = randomness.draw_epoch(config, components, epoch, images, stack.latent)
@@ -108,7 +110,7 @@ def fit(
     for epoch, numbers in _drawn(draw, range(first, config.epochs + 1)):
         means = [("train", step.run(epoch, numbers))]
         if validation is not None:
-            measures = evaluate(stack.model, components, validation, config.seed, validation_labels)
+            measures = evaluate(stack.model, components, validation, config.seed, validation_labels, noise)
             means.append(("validation", [(m.reconstruction, m.kl) for m in measures]))
         records = [
             EpochMetrics(component, epoch, split, reconstruction + kl, reconstruction, kl)
