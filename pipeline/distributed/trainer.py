@@ -61,14 +61,15 @@ def train(
                 name=config.run, storage_path=folder, failure_config=FailureConfig(max_failures=max_failures)
             ),
         )
-        trainer.joined, trainer.components = session.joined, config.components
+        trainer.joined, trainer.components, trainer.status = session.joined, config.components, status
         reading = status.read.remote()
 
         def look() -> None:
             # Never a plain `ray.get`: with Ray's servers gone it would wait for a minute.
             nonlocal reading
             if ray.wait([reading], timeout=0)[0]:
-                waiting.look(begun=_show(reading, show).starts > 0)
+                read = _show(reading, show)
+                waiting.look(begun=read.starts >= read.due)
                 reading = status.read.remote()
 
         error = ray_session.run_watched(trainer.fit, session, look)
@@ -92,6 +93,7 @@ class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
 
     joined = True  # a cluster that others may use
     components: tuple[str, ...] = ()
+    status: Any = None  # the StatusActor
 
     def _create_default_callbacks(self) -> list[Any]:
         unused = self.UNUSED if self.joined else self.UNUSED_ALONE
@@ -102,7 +104,7 @@ class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
         ]
 
     def _initialize_and_run_controller(self, **settings: Any) -> Any:
-        settings["scaling_policy"] = WaitThenShrinkPolicy(self.scaling_config, self.components)
+        settings["scaling_policy"] = WaitThenShrinkPolicy(self.scaling_config, self.components, self.status)
         return super()._initialize_and_run_controller(**settings)
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from torch import distributed as dist
 
 from pipeline.distributed import trainer, worker
 from pipeline.distributed.placement import Assignment, request_ranks
-from pipeline.distributed.status import EpochReport, TrainingStatus
+from pipeline.distributed.status import EpochReport, StatusActor, TrainingStatus
 from pipeline.distributed.view import TrainingView
 from pipeline.runs.checkpoints import Checkpoints
 from tests.helpers.fits import MODEL, TRAIN, fresh, images
@@ -91,3 +91,15 @@ def test_what_people_read_where_there_is_no_terminal(capsys: pytest.CaptureFixtu
         "a rank failed: restart 1 of 3, from epoch 7",
         "red    epoch 8/8  cost 640.00  18,000 images/s",
     ]
+
+
+def test_a_group_is_due_until_it_has_started_and_again_when_it_has_failed() -> None:
+    board = cast(Any, StatusActor).__ray_metadata__.modified_class()
+    assert (board.read().starts, board.read().due) == (0, 1)
+    board.started(1, "red")
+    assert (board.read().starts, board.read().due) == (1, 1)
+    for _ in range(2):  # Ray's controller asks until there is room
+        board.starting()
+    assert (board.read().starts, board.read().due) == (1, 2)
+    board.started(5, "red")
+    assert (board.read().starts, board.read().due) == (2, 2)
