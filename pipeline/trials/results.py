@@ -69,11 +69,11 @@ def load(fit_key: str, epochs: int) -> TrialResult | None:
     """A result; None if there is none. A damaged file counts as none: the trial runs again.
 
     Raises:
-        PipelineError: it is there, and may not be read.
+        PipelineError: it is there, and cannot be read: that is no damage, and it is not trained again.
     """
+    place = path(fit_key, epochs)
     try:
-        files.check_readable(path(fit_key, epochs))
-        about, tensors = tensorfile.read(path(fit_key, epochs))
+        about, tensors = tensorfile.decode(place.read_bytes(), place)
         snapshot = Snapshot(
             epoch=about["epoch"],
             metrics=about["found"],
@@ -84,6 +84,8 @@ def load(fit_key: str, epochs: int) -> TrialResult | None:
         return TrialResult(snapshot, about["machine"])
     except (FileNotFoundError, ModelFileError, KeyError, TypeError):
         return None
+    except OSError as error:
+        raise files.unreadable(place, error) from None
 
 
 def find(trial: Trial) -> TrialResult | None:

@@ -16,7 +16,7 @@ MOST_MEGABYTES = 1024
 MOST_SILENCE = (
     10.0 + 5.0
 )  # seconds without a word: what is waited for longer is said; and what a busy core takes
-OWNER = re.compile(r"[0-9a-f]{8}-\d+(?=\.part)")  # who wrote a partial file
+OWNER = re.compile(r"([0-9a-f]{8}-\d+|[0-9a-f]{32})(?=\.part)")  # who wrote a partial file, or when
 
 
 def verdict(ran: Run, error: str, before: Found, after: Found, right: Found) -> str:
