@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import typer.main
 from PIL import Image
 
+from pipeline.cli import main as cli
 from pipeline.common import yaml_text
 from pipeline.data.synthetic import crops
 from pipeline.experiment import params, stage_modules
@@ -81,7 +83,10 @@ LOADED_LATE = (
     "pipeline.stages.prepare",
     "pipeline.stages.split",
     "pipeline.stages.train",
+    "rich._emoji_codes",
     "torch.utils._device",
+    "typer._adapters",
+    "typer._click.decorators",
 )
 TRAINED = ("models", "metrics/train.json", "plots")
 COMMANDS = (
@@ -124,6 +129,9 @@ def hasten(folder: Path) -> None:
         crops.generate(count, seed=0, split=split)
     for stage in stage_modules.STAGES:
         stage_modules.used(stage)
+    typer_main: Any = typer.main
+    typer_main.get_command = functools.cache(typer.main.get_command)
+    typer_main.get_command(cli.app)
     drawing: Any = figures
     reading: Any = yaml_text
     reading.parse = recalled(yaml_text.parse)

@@ -10,8 +10,9 @@ with one of the errors, once or from then on, or the process is killed there. A 
 - it takes no more than 10 s and 1 GiB; where Ray starts, it never says nothing for longer than 10 s;
 - the same command, run again, ends with the right results, and leaves nothing else.
 
-Without `--most` every call fails, with every error; of what runs on real Ray, which takes half a minute, as
-many as `--on-ray` says.
+Without `--most` every call fails, with every error once and from then on; with `--onwards-drawn` from then on
+with one error alone, which is drawn, in two thirds of the time. Of what runs on real Ray, half a minute each,
+as many are drawn as `--on-ray` says.
 """
 
 import argparse
@@ -141,19 +142,18 @@ def check(trial: Trial, trials: Trials) -> Tally:
     return tally
 
 
-def drawn(errors: list[str], most: int, most_on_ray: int, seed: int) -> Trials:
+def drawn(errors: list[str], most: int, most_on_ray: int, seed: int, onwards_drawn: bool) -> Trials:
     """What calls are to fail with, all of it or as much as is asked for."""
     draw = random.Random(seed)
+    lasting = [error for error in errors if error != KILL]
 
     def trials(count: int, on_ray: bool) -> Iterator[Fault]:
-        every = [
-            (at, error, onwards)
-            for at in range(1, count + 1)
-            for error in errors
-            for onwards in ((False,) if error == KILL else (False, True))
-        ]
+        calls = range(1, count + 1)
+        every = [(at, error, False) for at in calls for error in errors]
+        for at in calls if lasting else ():
+            every += ((at, error, True) for error in ([draw.choice(lasting)] if onwards_drawn else lasting))
         wanted = most_on_ray if on_ray else most
-        return iter(every if len(every) <= wanted else draw.sample(every, wanted))
+        return iter(sorted(every) if len(every) <= wanted else draw.sample(every, wanted))
 
     return trials
 
@@ -165,9 +165,11 @@ def main() -> int:
     options.add_argument("--errors", default=",".join(ERRORS))
     options.add_argument("--most", type=int, default=1 << 30, help="runs a command, drawn at random")
     options.add_argument("--on-ray", type=int, default=10, help="the same, of commands on real Ray")
+    options.add_argument("--onwards-drawn", action="store_true")
     options.add_argument("--seed", type=int, default=0)
     asked = options.parse_args()
-    trials = drawn(asked.errors.split(","), asked.most, min(asked.most, asked.on_ray), asked.seed)
+    on_ray = min(asked.most, asked.on_ray)
+    trials = drawn(asked.errors.split(","), asked.most, on_ray, asked.seed, asked.onwards_drawn)
     wanted = tuple(name for name in asked.commands.split(",") if name) or ("",)
     calls, total, began = Calls(), Tally(), time.monotonic()
     calls.disarm()
