@@ -13,18 +13,21 @@ WORDS = ("right", "one line", "killed")  # what is good
 Found = dict[str, bytes | None]  # by path; None of folders
 
 MOST_MEGABYTES = 1024
-MOST_SILENCE = (
-    10.0 + 5.0
-)  # seconds without a word: what is waited for longer is said; and what a busy core takes
+MOST_SILENCE = 15.0  # seconds: after 10 s it is said what is waited for, and a busy core takes its time
 OWNER = re.compile(r"([0-9a-f]{8}-\d+|[0-9a-f]{32})(?=\.part)")  # who wrote a partial file, or when
+
+
+def hangs(ran: Run) -> str:
+    """What is bad about the time that a run took; empty where nothing is."""
+    if ran.status == -signal.SIGALRM:
+        return "hangs"
+    return f"says nothing for {ran.silence:.0f} s" if ran.silence > MOST_SILENCE else ""
 
 
 def verdict(ran: Run, error: str, before: Found, after: Found, right: Found) -> str:
     """How a run came out: a word; or what is bad about it, in words that begin with BAD."""
-    if ran.status == -signal.SIGALRM:
-        return f"{BAD} hangs"
-    if ran.silence > MOST_SILENCE:
-        return f"{BAD} says nothing for {ran.silence:.0f} s"
+    if slow := hangs(ran):
+        return f"{BAD} {slow}"
     if ran.megabytes > MOST_MEGABYTES:
         return f"{BAD} takes {ran.megabytes} MiB"
     if ran.status == -signal.SIGKILL:

@@ -19,7 +19,6 @@ import argparse
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -41,7 +40,7 @@ from tests.helpers.failing_calls import (
     run,
     run_with_all_below,
 )
-from tests.helpers.fault_verdicts import BAD, WORDS, Found, state, verdict
+from tests.helpers.fault_verdicts import BAD, WORDS, Found, hangs, state, verdict
 
 ROOT = Path(__file__).parents[2]
 ERRORS = ("ENOSPC", "EDQUOT", "EIO", "ESTALE", "EACCES", KILL)
@@ -102,7 +101,7 @@ class Trial:
         """How a run came out, and the next one of the same command; and which call failed."""
         folder = next(self.folders)
         ran = self.run(folder, fault)
-        if ran.status == -signal.SIGALRM and not self.command.on_ray:
+        if hangs(ran):
             # Others may have had the cores. What hangs does so each time.
             folder = next(self.folders)
             ran = self.run(folder, fault)
