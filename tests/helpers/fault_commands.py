@@ -24,8 +24,9 @@ from pipeline.data.synthetic import crops
 from pipeline.experiment import params, stage_modules
 from pipeline.experiment import workspace as workspaces
 from pipeline.report import figures
+from pipeline.stages import merge
 from tests.helpers.failing_calls import Calls, run
-from vae import classifier
+from vae import baseline, classifier
 
 SMALL: params.Changes = {
     "data": {"source": "synthetic", "validation": 0.1},
@@ -127,8 +128,8 @@ def hasten(folder: Path) -> None:
     scenes.draw_block = functools.cache(crops.draw_block)
     for split, count in SMALL["synthetic"].items():
         crops.generate(count, seed=0, split=split)
-    for stage in stage_modules.STAGES:
-        stage_modules.used(stage)
+    for name in stage_modules.STAGES:
+        stage_modules.used(name)
     typer_main: Any = typer.main
     typer_main.get_command = functools.cache(typer.main.get_command)
     typer_main.get_command(cli.app)
@@ -137,7 +138,8 @@ def hasten(folder: Path) -> None:
     reading.parse = recalled(yaml_text.parse)
     drawing.png = quick_png
     drawing.Figure.savefig = lambda self, file, **how: file.write(b"<svg/>")
-    torch.linalg.eigh = remembered(torch.linalg.eigh, folder)
+    stage: Any = merge
+    stage.fit_pca = remembered(folder)
     for module in LOADED_LATE:
         importlib.import_module(module)
     # So that the collector touches no page that forks share.
@@ -170,21 +172,15 @@ def recalled(parse: Callable[[bytes, Path], Any]) -> Callable[[bytes, Path], Any
     return recall
 
 
-Several = tuple[torch.Tensor, ...]
+def remembered(folder: Path) -> Callable[[torch.Tensor, int], baseline.PCA]:
+    """`fit_pca`, which no process works out after another one did."""
 
-
-def remembered(
-    function: Callable[[torch.Tensor], Several], folder: Path
-) -> Callable[[torch.Tensor], Several]:
-    """A function of a tensor that gives tensors, which no process works out after another one did."""
-
-    def recall(of: torch.Tensor) -> Several:
-        kept = folder / hashlib.sha256(of.numpy().tobytes()).hexdigest()
+    def recall(images: torch.Tensor, latent: int) -> baseline.PCA:
+        kept = folder / f"{hashlib.sha256(images.numpy().tobytes()).hexdigest()}-{latent}"
         if not kept.exists():
-            torch.save(tuple(function(of)), f"{kept}.{os.getpid()}")
+            torch.save(vars(baseline.fit_pca(images, latent)), f"{kept}.{os.getpid()}")
             Path(f"{kept}.{os.getpid()}").rename(kept)
-        found: Several = torch.load(kept, weights_only=True)
-        return found
+        return baseline.PCA(**torch.load(kept, weights_only=True))
 
     return recall
 
