@@ -116,7 +116,6 @@ COMMANDS = (
     Command("study seeds", ("studies",), imports="pipeline.studies.run"),
     Command("study seeds", imports="pipeline.studies.run"),
     Command("tune", imports="pipeline.search.run"),
-    Command("study seeds", ("studies", ".vaepipe/trials"), on_ray=True),
 )
 
 
@@ -149,7 +148,7 @@ def hasten(folder: Path) -> None:
 
 def load(command: Command) -> None:
     """Import what a command needs, before it runs in forks."""
-    if command.imports and not command.on_ray:
+    if command.imports:
         importlib.import_module(command.imports)
 
 
