@@ -6,7 +6,9 @@ import gc
 import hashlib
 import importlib
 import io
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -206,6 +208,11 @@ def make_workspace(main: Callable[[], None], calls: Calls, folder: Path) -> None
         yaml_text.parse((folder / name).read_bytes(), Path(name))
     (folder / "studies.yaml").write_text(STUDIES.format(seeds=[0, 1, 2]))
     make_on_ray("train", "study seeds", "tune")
+    # A run whose models are not those that are there, for `runs --prune`.
+    [trained] = (folder / ".vaepipe/runs").glob("*/about.json")
+    shutil.copytree(trained.parent, trained.parent.with_name("0123456789abcdef"))
+    other = trained.parent.with_name("0123456789abcdef") / trained.name
+    other.write_text(json.dumps(json.loads(other.read_text()) | {"models": []}))
     # So that there is a result that nothing asks for any more.
     (folder / "studies.yaml").write_text(STUDIES.format(seeds=[0, 1]))
     make_on_ray("study seeds")
