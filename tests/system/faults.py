@@ -46,6 +46,8 @@ ROOT = Path(__file__).parents[2]
 ERRORS = ("ENOSPC", "EDQUOT", "EIO", "ESTALE", "EACCES", KILL)
 MEMORY = Path("/dev/shm")  # where copies of the workspace are made the quickest
 
+WIDTH = 60  # of the names of commands
+
 Trials = Callable[[int, bool], Iterator[Fault]]  # of a number of calls, and whether they are on Ray
 
 
@@ -60,10 +62,10 @@ class Tally:
     def row(self, label: str) -> str:
         """A row of the table."""
         numbers = (self.calls, self.counts.total(), *(self.counts[word] for word in (*WORDS, BAD)))
-        return f"{label:<56}" + "".join(f"{number:>9,}" for number in numbers)
+        return f"{label:<{WIDTH}}" + "".join(f"{number:>9,}" for number in numbers)
 
 
-HEAD = f"{'':<56}" + "".join(f"{word:>9}" for word in ("calls", "tried", *WORDS, "bad"))
+HEAD = f"{'':<{WIDTH}}" + "".join(f"{word:>9}" for word in ("calls", "tried", *WORDS, "bad"))
 
 
 class Trial:
