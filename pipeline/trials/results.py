@@ -39,7 +39,8 @@ def path(fit_key: str, epochs: int) -> Path:
 
 def of_epochs(epochs: int) -> list[Path]:
     """The files of all results after so many epochs."""
-    return sorted(paths.trials().glob(f"*-{epochs:06}.safetensors"))
+    end = f"-{epochs:06}.safetensors"
+    return [path for path in files.entries(paths.trials()) if path.name.endswith(end)]
 
 
 def fit_key(path: Path) -> str:

@@ -95,7 +95,8 @@ class Trial:
     def run(self, folder: Path, fault: Fault = NONE) -> Run:
         """Run the command, one of whose calls fails."""
         if self.command.on_ray:
-            arguments = [sys.executable, "-m", "pipeline.cli", *self.command.line.split()]
+            # Not `python -m`, which looks for modules in the workspace first.
+            arguments = [str(Path(sys.executable).with_name("vaepipe")), *self.command.line.split()]
             return run_with_all_below(arguments, folder, fault)
         return run(cli.main, self.calls, self.command.line, folder, fault)
 
