@@ -19,6 +19,8 @@ from pipeline.distributed.start_wait import StartWait
 from pipeline.distributed.status import StatusActor, TrainingStatus
 from pipeline.distributed.worker import RankConfig, train_rank
 
+START_TRIES = 5  # that fail, of ranks on this machine: what the fifth finds in its way the sixth finds too
+
 
 def train(
     config: RankConfig,
@@ -58,7 +60,7 @@ def train(
                 else LocalTorchConfig(backend=backend, folder=folder)
             ),
             run_config=RunConfig(
-                name=config.run, storage_path=folder, failure_config=FailureConfig(max_failures=max_failures)
+                name=config.run, storage_path=folder, failure_config=_failures(max_failures, session)
             ),
         )
         trainer.joined, trainer.components, trainer.status = session.joined, config.components, status
@@ -77,6 +79,12 @@ def train(
         _show(status.read.remote(), show)
         if error:
             raise PipelineError(_explain(error))
+
+
+def _failures(max_failures: int, session: Session) -> FailureConfig:
+    """How often Ray begins anew: where ranks of a cluster cannot be started, without end."""
+    starts = -1 if session.joined else START_TRIES
+    return FailureConfig(max_failures=max_failures, controller_failure_limit=starts)
 
 
 class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
@@ -121,8 +129,10 @@ def _show(reading: ray.ObjectRef, show: Callable[[TrainingStatus], None]) -> Tra
 
 def _explain(error: BaseException) -> str:
     """One line from Ray's pages: of a rank's failure its last line, of Ray's own the first."""
-    failures = getattr(error, "worker_failures", None)
-    if failures:
+    failures, unstarted = getattr(error, "worker_failures", None), getattr(error, "controller_failure", None)
+    if unstarted:
+        what, said = "the ranks cannot be started", lines(unstarted)[-1]
+    elif failures:
         rank, cause = min(failures.items())
         what = f"training failed once too often (see --max-failures), last on rank {rank}"
         said = lines(getattr(cause, "cause", None) or cause)[-1]

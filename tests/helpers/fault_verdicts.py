@@ -13,21 +13,23 @@ WORDS = ("right", "one line", "killed")  # what is good
 Found = dict[str, bytes | None]  # by path; None of folders
 
 MOST_MEGABYTES = 1024
-MOST_SILENCE = 15.0  # seconds: after 10 s it is said what is waited for, and a busy core takes its time
+# Seconds without a word, besides those of an undisturbed run: after 10 s it is said what is waited for.
+MOST_SILENCE = 12.0
 OWNER = re.compile(r"([0-9a-f]{8}-\d+|[0-9a-f]{32})(?=\.part)")  # who wrote a partial file, or when
 
 
-def hangs(ran: Run) -> str:
-    """What is bad about the time that a run took; empty where nothing is."""
+def hangs(ran: Run, quiet: float) -> str:
+    """What is bad about the time that a run took; empty where nothing is.
+
+    `quiet`: seconds in which an undisturbed run says nothing, as while it starts and loads its libraries.
+    """
     if ran.status == -signal.SIGALRM:
         return "hangs"
-    return f"says nothing for {ran.silence:.0f} s" if ran.silence > MOST_SILENCE else ""
+    return f"says nothing for {ran.silence:.0f} s" if ran.silence > quiet + MOST_SILENCE else ""
 
 
 def verdict(ran: Run, error: str, before: Found, after: Found, right: Found) -> str:
-    """How a run came out: a word; or what is bad about it, in words that begin with BAD."""
-    if slow := hangs(ran):
-        return f"{BAD} {slow}"
+    """How a run that ended in time came out: a word; or what is bad about it, beginning with BAD."""
     if ran.megabytes > MOST_MEGABYTES:
         return f"{BAD} takes {ran.megabytes} MiB"
     if ran.status == -signal.SIGKILL:

@@ -80,7 +80,7 @@ class Trial:
         self.good = {state(folder)}  # from which the command is known to end well
         whole = self.run(folder)
         assert whole.status == 0, (command, whole)
-        self.count, self.right = whole.calls, contents(folder)
+        self.count, self.quiet, self.right = whole.calls, whole.silence, contents(folder)
 
     def _copies(self, workspace: Path) -> Generator[Path, None, None]:
         """Copies of the workspace, without what the command is to make; the one before is removed."""
@@ -104,10 +104,12 @@ class Trial:
         """How a run came out, and the next one of the same command; and which call failed."""
         folder = next(self.folders)
         ran = self.run(folder, fault)
-        if hangs(ran):
+        if hangs(ran, self.quiet):
             # Others may have had the cores. What hangs does so each time.
             folder = next(self.folders)
             ran = self.run(folder, fault)
+            if slow := hangs(ran, self.quiet):
+                return f"{BAD} {slow}", ran.failed
         after = contents(folder)
         found = verdict(ran, fault[1], self.before, after, self.right)
         if not found.startswith(BAD):

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from ray.train.v2.api.exceptions import ControllerError
 from torch import distributed as dist
 
 from pipeline.distributed import trainer, worker
 from pipeline.distributed.placement import Assignment, request_ranks
+from pipeline.distributed.ray_session import Session
 from pipeline.distributed.status import EpochReport, StatusActor, TrainingStatus
 from pipeline.distributed.view import TrainingView
 from pipeline.runs.checkpoints import Checkpoints
@@ -74,6 +76,16 @@ def test_the_last_of_too_many_failures_is_one_line() -> None:
     assert "\n" not in said
     other = trainer._explain(RuntimeError("The actor died.\npages"))
     assert other.startswith("Ray lost a process that training needs: The actor died; checkpoints are kept")
+
+
+def test_ranks_that_cannot_be_started_are_given_up_on_this_machine_alone() -> None:
+    pages = "The actor died.\n  File x\nOSError: [Errno 5] Input/output error: '/w'\n"
+    assert trainer._explain(ControllerError(RuntimeError(pages))) == (
+        "the ranks cannot be started: OSError: [Errno 5] Input/output error: '/w'; "
+        "checkpoints are kept, and the same command goes on from them"
+    )
+    assert trainer._failures(3, Session(joined=False)).controller_failure_limit == trainer.START_TRIES
+    assert trainer._failures(3, Session(joined=True)).controller_failure_limit == -1
 
 
 def test_what_people_read_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
