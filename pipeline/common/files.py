@@ -157,6 +157,36 @@ def check_readable(path: Path) -> None:
         raise unreadable(path, error) from None
 
 
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, sorted; nothing where there is none.
+
+    `Path.glob` would take a folder that may not be read for an empty one.
+
+    Raises:
+        PipelineError: it cannot be read.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(folder, error) from None
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """All files and folders in a folder, at any depth.
+
+    Raises:
+        PipelineError: it, or a folder in it, cannot be read.
+    """
+
+    def fail(error: OSError) -> None:
+        raise unreadable(Path(error.filename), error) from None
+
+    for top, folders, names in os.walk(folder, onerror=fail):
+        yield from (Path(top, name) for name in (*folders, *names))
+
+
 def unreadable(path: Path, error: OSError) -> PipelineError:
     """An error such as `models: cannot be read: Permission denied`."""
     return PipelineError(f"{printable(path)}: cannot be read: {reason(error)}")

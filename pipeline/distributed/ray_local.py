@@ -51,7 +51,7 @@ def start(**settings: Any) -> None:
         before = set(psutil.Process().children(recursive=True))
         try:
             last = f"error: {_no_start(StartTimeout(START_SECONDS), limit)}"
-            with start_deadline.enforced(START_SECONDS + 5, last):
+            with start_deadline.enforced(START_SECONDS, last, grace=5):
                 in_a_thread(lambda: ray.init("local", **settings), START_SECONDS)
             return
         except KeyboardInterrupt:
@@ -73,10 +73,11 @@ class StartTimeout(Exception):
         super().__init__(f"it was not ready within {seconds:.0f} s")
 
 
-def in_a_thread(init: Callable[[], object], seconds: float) -> None:
+def in_a_thread(init: Callable[[], object], seconds: float, waiting: str = "") -> None:
     """Let Ray be started or joined in a thread; meanwhile Ctrl-C and SIGTERM are this process's own.
 
     In the main thread Ray would answer SIGTERM by an exit of its own, and nothing could end its waiting.
+    `waiting` is what is said of it every ten seconds.
 
     Raises:
         StartTimeout: it was not ready in so many seconds.
@@ -96,12 +97,16 @@ def in_a_thread(init: Callable[[], object], seconds: float) -> None:
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # it warns that this is no main thread
     threading.Thread(target=attempt, name="ray-init", daemon=True).start()
-    deadline = time.monotonic() + seconds
+    began = said = time.monotonic()
     while not done.wait(LOOK_SECONDS):
         # Ray's own answer to SIGTERM is to print a page.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now - began > seconds:
             raise StartTimeout(seconds)
+        if waiting and now - said >= start_deadline.SAID_SECONDS:
+            said = now
+            console.print(f"{waiting}: {now - began:.0f} s so far; Ctrl-C ends it", markup=False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if raised:
         raise raised[0]

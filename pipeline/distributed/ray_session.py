@@ -108,7 +108,11 @@ def _join(address: str, settings: Mapping[str, Any]) -> None:
     try:
         # Every node runs the driver's own code.
         code = {"py_modules": [_folder(vae), _folder(pipeline)]}
-        ray_local.in_a_thread(lambda: ray.init(address, runtime_env=code, **settings), math.inf)
+        ray_local.in_a_thread(
+            lambda: ray.init(address, runtime_env=code, **settings),
+            math.inf,
+            f"waiting for the Ray cluster of {where}",
+        )
     except Exception as error:  # Ray raises plain ones too
         reason = one_line(error)
         raise PipelineError(f"{where}: no Ray cluster can be joined there: {reason}") from error

@@ -7,6 +7,7 @@ that, Ray waits for them, a minute at a time and without end, with as many ranks
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ray
 from ray.train import ScalingConfig
@@ -38,9 +39,10 @@ class WaitThenShrinkPolicy(FixedScalingPolicy):  # type: ignore[misc]  # Ray is 
     that are up. Ray notices at once that a node says goodbye, but of one that falls silent after a minute.
     """
 
-    def __init__(self, scaling_config: ScalingConfig, components: Sequence[str]) -> None:
+    def __init__(self, scaling_config: ScalingConfig, components: Sequence[str], status: Any) -> None:
+        """`status` is the StatusActor."""
         super().__init__(scaling_config)
-        self.components = tuple(components)
+        self.components, self.status = tuple(components), status
         self.has_run = False
         self.short_since: float | None = None
 
@@ -51,6 +53,7 @@ class WaitThenShrinkPolicy(FixedScalingPolicy):  # type: ignore[misc]  # Ray is 
         return super().make_decision_for_running_worker_group(worker_group_state, worker_group_status)
 
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
+        self.status.starting.remote()  # so that the driver says what it waits for
         decision: ResizeDecision = super().make_decision_for_non_running_worker_group()
         if not self.has_run:
             return decision

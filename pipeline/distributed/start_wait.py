@@ -1,4 +1,4 @@
-"""The wait for the first rank or trial to begin: what is said meanwhile, and how long it may last.
+"""The wait for ranks or trials to begin, or to begin anew: what is said, and how long it may last.
 
 On a cluster that others use too there may be no room for as long as they work. A Ray of this command's own
 has room: what does not begin there in minutes never will.
@@ -18,8 +18,8 @@ from pipeline.common.progress import console
 from pipeline.distributed import ray_local
 from pipeline.distributed.ray_session import Session
 
-FIRST_SECONDS, AGAIN_SECONDS = 10.0, 60.0  # until it is said, and until it is said again
-SLOW_SECONDS = 60.0  # for processes to be started, after which that is said too
+FIRST_SECONDS = 10.0  # until it is said, and on this machine until it is said again
+AGAIN_SECONDS = 60.0  # the same on a cluster, where it may last for hours
 MOST_SECONDS = 300.0  # for that, on this machine: torch alone may take a minute from a cold disk
 
 PENDING = ("PENDING", "RESCHEDULING")  # of Ray's groups of resources
@@ -58,19 +58,22 @@ class StartWait:
         self.asking: threading.Thread | None = None
 
     def look(self, *, begun: bool) -> None:
-        """Say it where it is time.
+        """Say it where it is time. What had `begun` and has no longer is waited for anew.
 
         Raises:
             PipelineError: nothing has begun on this machine, which never will.
         """
-        self.begun = self.begun or begun
         now = time.monotonic()
-        if not (self.begun or self.session.joined) and now - self.since > MOST_SECONDS:
+        if self.begun and not begun:
+            self.since, self.told = now, False
+        if begun != self.begun:
+            self.begun, self.looked = begun, now
+        if not (begun or self.session.joined) and now - self.since > MOST_SECONDS:
             raise PipelineError(
                 f"{self.what}: none has begun within {MOST_SECONDS:.0f} s{ray_local.few_processes()}; "
                 "run the command again"
             )
-        pause = AGAIN_SECONDS if self.told else FIRST_SECONDS
+        pause = AGAIN_SECONDS if self.told and self.session.joined else FIRST_SECONDS
         busy = self.asking is not None and self.asking.is_alive()
         if self.begun or busy or now - self.looked < pause:
             return
@@ -82,18 +85,18 @@ class StartWait:
         self.asking.start()
 
     def _say(self, seconds: float) -> None:
+        limit = "so far" if self.session.joined else f"of at most {MOST_SECONDS:.0f} s"
         try:
-            if self._is_pending():
+            # A Ray of this command's own has room, and where it hangs it gives no answer.
+            if self.session.joined and self._is_pending():
                 text = sentence(self.what, self.each, _seen())
-            elif seconds < SLOW_SECONDS:
-                return
             else:
-                text = f"the processes of {self.what} are still being started{ray_local.few_processes()}"
+                text = f"waiting for the processes of {self.what}{ray_local.few_processes()}"
         except Exception as error:  # Ray raises plain ones; nothing depends on this
             text = f"waiting for {self.what}; Ray does not tell what for ({type(error).__name__})"
         if not self.begun:
             self.told = True
-            console.print(f"{text} ({seconds:.0f} s so far)", soft_wrap=True, markup=False)
+            console.print(f"{text} ({seconds:.0f} s {limit})", soft_wrap=True, markup=False)
 
     def _is_pending(self) -> bool:
         """Whether Ray has a group of such resources that has no place yet."""

@@ -21,6 +21,7 @@ class TrainingStatus:
     """State of the worker group, as the driver reads it."""
 
     starts: int = 0  # of the group: more than one after a failure
+    due: int = 1  # starts that there are to be: more than there were while the group is waited for
     first_epoch: int = 1  # that the group trained since its last start
     plan: str = ""  # who trains what since then, as text
     ranks: int = 0  # of that plan
@@ -34,6 +35,10 @@ class StatusActor:
 
     def __init__(self) -> None:
         self.status = TrainingStatus()
+
+    def starting(self) -> None:
+        """Ray's controller has no group, and is to start one."""
+        self.status.due = self.status.starts + 1
 
     def started(self, first_epoch: int, plan: str, ranks: int) -> None:
         self.status.starts += 1

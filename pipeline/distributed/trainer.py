@@ -19,6 +19,8 @@ from pipeline.distributed.start_wait import StartWait
 from pipeline.distributed.status import StatusActor, TrainingStatus
 from pipeline.distributed.worker import RankConfig, train_rank
 
+START_TRIES = 5  # that fail, of ranks on this machine: what the fifth finds in its way the sixth finds too
+
 
 def train(
     config: RankConfig,
@@ -58,17 +60,18 @@ def train(
                 else LocalTorchConfig(backend=backend, folder=folder)
             ),
             run_config=RunConfig(
-                name=config.run, storage_path=folder, failure_config=FailureConfig(max_failures=max_failures)
+                name=config.run, storage_path=folder, failure_config=_failures(max_failures, session)
             ),
         )
-        trainer.joined, trainer.components = session.joined, config.components
+        trainer.joined, trainer.components, trainer.status = session.joined, config.components, status
         reading = status.read.remote()
 
         def look() -> None:
             # Never a plain `ray.get`: with Ray's servers gone it would wait for a minute.
             nonlocal reading
             if ray.wait([reading], timeout=0)[0]:
-                waiting.look(begun=_show(reading, show).starts > 0)
+                read = _show(reading, show)
+                waiting.look(begun=read.starts >= read.due)
                 reading = status.read.remote()
 
         error = ray_session.run_watched(trainer.fit, session, look)
@@ -76,6 +79,12 @@ def train(
         _show(status.read.remote(), show)
         if error:
             raise PipelineError(_explain(error))
+
+
+def _failures(max_failures: int, session: Session) -> FailureConfig:
+    """How often Ray begins anew: where ranks of a cluster cannot be started, without end."""
+    starts = -1 if session.joined else START_TRIES
+    return FailureConfig(max_failures=max_failures, controller_failure_limit=starts)
 
 
 class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
@@ -92,6 +101,7 @@ class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
 
     joined = True  # a cluster that others may use
     components: tuple[str, ...] = ()
+    status: Any = None  # the StatusActor
 
     def _create_default_callbacks(self) -> list[Any]:
         unused = self.UNUSED if self.joined else self.UNUSED_ALONE
@@ -102,7 +112,7 @@ class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is not typed
         ]
 
     def _initialize_and_run_controller(self, **settings: Any) -> Any:
-        settings["scaling_policy"] = WaitThenShrinkPolicy(self.scaling_config, self.components)
+        settings["scaling_policy"] = WaitThenShrinkPolicy(self.scaling_config, self.components, self.status)
         return super()._initialize_and_run_controller(**settings)
 
 
@@ -119,8 +129,10 @@ def _show(reading: ray.ObjectRef, show: Callable[[TrainingStatus], None]) -> Tra
 
 def _explain(error: BaseException) -> str:
     """One line from Ray's pages: of a rank's failure its last line, of Ray's own the first."""
-    failures = getattr(error, "worker_failures", None)
-    if failures:
+    failures, unstarted = getattr(error, "worker_failures", None), getattr(error, "controller_failure", None)
+    if unstarted:
+        what, said = "the ranks cannot be started", lines(unstarted)[-1]
+    elif failures:
         rank, cause = min(failures.items())
         what = f"training failed once too often (see --max-failures), last on rank {rank}"
         said = lines(getattr(cause, "cause", None) or cause)[-1]

@@ -11,6 +11,8 @@ from pipeline.doctor.checks import Finding
 from pipeline.experiment import guard, params, places, repair, stage_modules
 from pipeline.experiment.repair import Fault
 
+CLOSED = "make it readable for this user"  # what to do about what says nothing else
+
 
 def examine(source: str | None) -> list[Finding]:
     """Findings about the working directory, which is a workspace; `source` None where it is not known."""
@@ -57,7 +59,7 @@ def _free(source: str | None) -> Finding:
             places.check_sums()
     except PipelineError as error:
         found, _, advice = str(error).rpartition("; ")
-        return Finding("problem", "outs", found, advice)
+        return Finding("problem", "outs", found or advice, advice if found else CLOSED)
     return Finding("ok", "outs", "nothing of yours is in their places")
 
 
@@ -70,7 +72,11 @@ def _downloaded() -> bool:
 
 
 def _idle() -> Finding:
-    if running := guard.running():
+    try:
+        running = guard.running()
+    except PipelineError as error:
+        return Finding("problem", "at work", str(error), CLOSED)
+    if running:
         named = ", ".join(f"`vaepipe {name}` as {holder}" for name, holder in running.items())
         return Finding("problem", "at work", f"{named} runs here", "wait for it, or end it")
     return Finding("ok", "at work", "nobody else")

@@ -95,7 +95,11 @@ def check_idle() -> None:
 
 def running() -> dict[str, str]:
     """The commands that run in this workspace, and who runs each."""
-    found = {lock.stem: locks.holder(lock.with_suffix("")) for lock in sorted(RUNNING.glob("*.lock"))}
+    found = {
+        lock.stem: locks.holder(lock.with_suffix(""))
+        for lock in files.entries(RUNNING)
+        if lock.suffix == ".lock"
+    }
     return {name: holder for name, holder in found.items() if holder}
 
 

@@ -75,7 +75,7 @@ def others(folder: Path) -> list[Path]:
     names = FOLDERS[folder]
     return sorted(
         path
-        for path in folder.rglob("*")
+        for path in files.below(folder)
         if not any(fnmatch(path.name, pattern) for pattern in LITTER)
         and (path.is_dir() or path.parent != folder or not any(fnmatch(path.name, name) for name in names))
     )
@@ -87,7 +87,7 @@ def check_sums() -> None:
     sums = _sums()
     strange = [
         path
-        for path in sorted(paths.RAW.glob("*"))
+        for path in files.entries(paths.RAW)
         if path != paths.CHECKSUMS
         and not any(fnmatch(path.name, pattern) for pattern in LITTER)
         and sums.get(path.name) != files.md5(path)

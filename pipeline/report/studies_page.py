@@ -57,7 +57,7 @@ def write(order: Sequence[str]) -> None:
 
 def _folders(order: Sequence[str]) -> list[Path]:
     ranks = {name: rank for rank, name in enumerate(order)}
-    folders = [path.parent for path in paths.STUDIES.glob(f"*/{SUMMARY}")]
+    folders = [folder for folder in files.entries(paths.STUDIES) if (folder / SUMMARY).exists()]
     return sorted(folders, key=lambda folder: (ranks.get(folder.name, len(ranks)), folder.name))
 
 

@@ -153,10 +153,13 @@ class RunFolder:
         """Raise unless this node sees what the driver left, since then its checkpoints would be lost."""
         try:
             with self.files.open_input_stream(self._mark(mark)) as stream:
-                found = stream.read().decode()
-        except OSError:
+                found = stream.read()
+        except FileNotFoundError:
             found = None
-        if found != mark:
+        except OSError as error:  # which is no sign of another storage
+            why = _why(self.storage, error)
+            raise PipelineError(f"{named(self.storage)}: node {node} cannot read it: {why}") from None
+        if found != mark.encode():
             raise PipelineError(
                 f"--storage {self.storage}: node {node} does not see what the driver writes there; "
                 "name storage that every node shares, such as s3://bucket/folder or an NFS path"

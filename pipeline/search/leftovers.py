@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.common import paths
+from pipeline.common import files, paths
 from pipeline.common.errors import PipelineError, reason
 from pipeline.runs.run_folder import RunFolder
 from pipeline.search.state import SearchState
@@ -36,15 +36,16 @@ def find(studies_file: StudiesFile) -> list[Path]:
         state = SearchState(search, defaults, data)
         journals.add(state.journal.path)
         wanted |= {state.trial(tried.setting).fit_key for tried in state.journal.tried.values()}
-    trials = [path for path in paths.trials().glob("*") if NAMES.fullmatch(path.name)]
+    trials = [path for path in files.entries(paths.trials()) if NAMES.fullmatch(path.name)]
     leftover = [p for p in trials if p.name.split("-")[0].split(".")[0] not in wanted]
-    return sorted(leftover) + sorted(set(paths.searches().glob("*.jsonl")) - journals)
+    kept = {path for path in files.entries(paths.searches()) if path.suffix == ".jsonl"}
+    return sorted(leftover) + sorted(kept - journals)
 
 
 def size(path: Path) -> int:
     """Bytes of a file, or of all that is in a folder."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    found = files.below(path) if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in found if file.is_file())
 
 
 def prune(studies_file: StudiesFile, agree: Callable[[list[Path]], bool]) -> list[Path]:

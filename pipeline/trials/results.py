@@ -39,7 +39,8 @@ def path(fit_key: str, epochs: int) -> Path:
 
 def of_epochs(epochs: int) -> list[Path]:
     """The files of all results after so many epochs."""
-    return sorted(paths.trials().glob(f"*-{epochs:06}.safetensors"))
+    end = f"-{epochs:06}.safetensors"
+    return [path for path in files.entries(paths.trials()) if path.name.endswith(end)]
 
 
 def fit_key(path: Path) -> str:
@@ -69,11 +70,11 @@ def load(fit_key: str, epochs: int) -> TrialResult | None:
     """A result; None if there is none. A damaged file counts as none: the trial runs again.
 
     Raises:
-        PipelineError: it is there, and may not be read.
+        PipelineError: it is there, and cannot be read: that is no damage, and it is not trained again.
     """
+    place = path(fit_key, epochs)
     try:
-        files.check_readable(path(fit_key, epochs))
-        about, tensors = tensorfile.read(path(fit_key, epochs))
+        about, tensors = tensorfile.decode(place.read_bytes(), place)
         snapshot = Snapshot(
             epoch=about["epoch"],
             metrics=about["found"],
@@ -84,6 +85,8 @@ def load(fit_key: str, epochs: int) -> TrialResult | None:
         return TrialResult(snapshot, about["machine"])
     except (FileNotFoundError, ModelFileError, KeyError, TypeError):
         return None
+    except OSError as error:
+        raise files.unreadable(place, error) from None
 
 
 def find(trial: Trial) -> TrialResult | None:

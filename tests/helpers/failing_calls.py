@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ from tests.helpers import forks
 KILL = "kill"
 Fault = tuple[int, str, bool]  # which call fails, with what, and whether all after it do
 NONE: Fault = (0, "", False)
-PATIENCE = 30.0  # seconds: of a run that hangs
+PATIENCE = 10.0  # seconds: of a run that hangs
 LONG_PATIENCE = 330.0  # the same, where Ray starts: it is given 300 s for its processes
+LOOK_SECONDS = 0.1
 COUNTER = 16 << 10  # bytes of the file in which processes count together
 # The kernel's locks may lie anywhere: they hold nobody up. How long a training took is lost with it.
 UNCOUNTED = (".lock", ".holder", "timing.json")
@@ -39,7 +41,8 @@ class Run:
     said: str  # standard error
     calls: int
     failed: str  # the call that failed, and its path
-    megabytes: int  # more than the process had that it was forked from
+    megabytes: int = 0  # more than the process had that it was forked from
+    silence: float = 0.0  # seconds, the longest in which it said nothing
 
 
 class Calls:
@@ -66,13 +69,14 @@ def run(
     line: str,
     folder: Path,
     fault: Fault = NONE,
+    patience: float = PATIENCE,
 ) -> Run:
     """Run a command in a fork of this process. `main` is the command line's entry point."""
 
     def before() -> None:
         os.setsid()
         os.chdir(folder)
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        signal.setitimer(signal.ITIMER_REAL, patience)
         calls.arm(folder, *fault)
 
     ended = forks.run(main, line.split(), before)
@@ -102,25 +106,40 @@ def run_with_all_below(arguments: list[str], folder: Path, fault: Fault = NONE) 
             stderr=said,
             start_new_session=True,
         )
-        try:
-            status = running.wait(LONG_PATIENCE)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
-            status = -signal.SIGALRM
+        status, silence = _awaited(running, Path(f"/proc/self/fd/{said.fileno()}"))
         said.seek(0)
         seen = Path(counter.name).read_bytes()
         failed = seen[8:].partition(b"\0")[0].decode(errors="replace")
-        return Run(status, said.read(), int.from_bytes(seen[:8], sys.byteorder), failed, megabytes=0)
+        count = int.from_bytes(seen[:8], sys.byteorder)
+        return Run(status, said.read(), count, failed, silence=silence)
 
 
-def contents(folder: Path) -> dict[str, bytes | None]:
-    """All that is in a folder, by path; None of folders; without what tells of time or processes."""
+def _awaited(running: subprocess.Popen[bytes], said: Path) -> tuple[int, float]:
+    """The status of a process, and for how long at most the file grew by nothing to which it speaks."""
+    began = spoke = time.monotonic()
+    size, silence = 0, 0.0
+    while (status := running.poll()) is None and time.monotonic() - began < LONG_PATIENCE:
+        time.sleep(LOOK_SECONDS)
+        silence = max(silence, time.monotonic() - spoke)
+        if (now := said.stat().st_size) != size:
+            size, spoke = now, time.monotonic()
+    if status is None:
+        running.kill()
+        running.wait()
+    return (-signal.SIGALRM if status is None else status), silence
+
+
+def contents(folder: Path, all_folders: bool = False) -> dict[str, bytes | None]:
+    """All that is in a folder, by path; None of folders; without what tells of time or processes.
+
+    Of folders of the state only with `all_folders`: they may be there or not.
+    """
     found: dict[str, bytes | None] = {}
     for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
-        if not name.endswith(UNCOUNTED) and not (path.is_dir() and name.startswith(".vaepipe/")):
-            found[name] = None if path.is_dir() else path.read_bytes()
+        name, is_folder = str(path.relative_to(folder)), path.is_dir()
+        stateful = is_folder and name.startswith(".vaepipe/")
+        if not name.endswith(UNCOUNTED) and (all_folders or not stateful):
+            found[name] = None if is_folder else path.read_bytes()
     return found
 
 

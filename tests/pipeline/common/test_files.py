@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,3 +152,26 @@ def test_a_file_within_a_folder_that_is_not_written_yet_has_its_final_name(tmp_p
         files.atomic_file(folder / "x.json"),
     ):
         raise OSError(errno.ENOSPC, "", "/source")  # as a copy names what it reads
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a/closed/c").mkdir(parents=True)
+    (tmp_path / "a/b").touch()
+    assert files.entries(tmp_path / "absent") == []
+    assert files.entries(tmp_path / "a") == [tmp_path / "a/b", tmp_path / "a/closed"]
+    assert sorted(files.below(tmp_path / "a")) == [tmp_path / "a" / n for n in ("b", "closed", "closed/c")]
+    for name in ("listdir", "scandir"):
+        real = getattr(os, name)
+
+        def closed(path: Any, real: Any = real) -> Any:
+            if Path(path).name == "closed":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return real(path)
+
+        monkeypatch.setattr(os, name, closed)
+    with pytest.raises(PipelineError, match=r"a/closed: cannot be read: Permission denied$"):
+        files.entries(tmp_path / "a/closed")
+    with pytest.raises(PipelineError, match=r"a/closed: cannot be read: Permission denied$"):
+        list(files.below(tmp_path / "a"))

@@ -17,7 +17,7 @@ import pytest
 from pipeline.common import machine_limits, process_exit
 from pipeline.common.errors import Interrupted, PipelineError
 from pipeline.common.machine_limits import Memory
-from pipeline.distributed import object_store, ray_folder, ray_local, ray_session
+from pipeline.distributed import object_store, ray_folder, ray_local, ray_session, start_deadline
 from pipeline.doctor import checks
 
 LONG = "x" * 80
@@ -285,3 +285,14 @@ def test_one_core_no_home_and_a_long_temporary_folder(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == {"cpus": [1.0], "same": True}
+
+
+def test_a_cluster_that_does_not_answer_is_said_to_be_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ray.init", lambda *_, **__: time.sleep(0.5))
+    monkeypatch.setattr(start_deadline, "SAID_SECONDS", 0.2)
+    ray_session._join("auto", {})
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("waiting")]
+    assert said
+    assert set(said) == {"waiting for the Ray cluster of --address auto: 0 s so far; Ctrl-C ends it"}

@@ -39,7 +39,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def policy(ranks: int) -> WaitThenShrinkPolicy:
-    return WaitThenShrinkPolicy(ScalingConfig(num_workers=ranks, resources_per_worker={"CPU": 1.0}), THREE)
+    asked: list[str] = []
+    status = SimpleNamespace(
+        asked=asked, starting=SimpleNamespace(remote=lambda: asked.append("a group is to start"))
+    )
+    wanted = ScalingConfig(num_workers=ranks, resources_per_worker={"CPU": 1.0})
+    return WaitThenShrinkPolicy(wanted, THREE, status)
 
 
 def decide(chosen: WaitThenShrinkPolicy) -> int | None:
@@ -58,6 +63,16 @@ def test_before_the_first_start_nothing_is_cut_down(world: SimpleNamespace) -> N
     assert decide(chosen) == 3
     world.now += 10 * HOST_WAIT_SECONDS
     assert decide(chosen) == 3
+
+
+def test_while_there_is_no_group_the_driver_is_told(world: SimpleNamespace) -> None:
+    chosen = policy(3)
+    decide(chosen)
+    run(chosen)
+    assert len(chosen.status.asked) == 1
+    world.nodes = []
+    decide(chosen)
+    assert len(chosen.status.asked) == 2
 
 
 def test_a_spare_within_a_minute_keeps_the_ranks(world: SimpleNamespace) -> None:

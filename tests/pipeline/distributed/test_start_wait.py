@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,12 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def after(
-    seconds: float, each: dict[str, float], heard: list[str], *, begun: bool = False, joined: bool = True
+    seconds: float,
+    each: dict[str, float],
+    heard: list[str],
+    *,
+    begun: Callable[[int], bool] = lambda second: False,
+    joined: bool = True,
 ) -> int:
     """How often something was said so far, by one who waits and looks every second."""
     with pytest.MonkeyPatch.context() as patch:
@@ -70,7 +75,7 @@ def after(
         watch = StartWait("3 ranks", each, Session(joined=joined))
         for second in range(int(seconds) + 1):
             patch.setattr("time.monotonic", lambda passed=second: now + 0.01 + passed)
-            watch.look(begun=begun)
+            watch.look(begun=begun(second))
             for thread in threading.enumerate():
                 if thread.name == "waiting":
                     thread.join()
@@ -83,9 +88,10 @@ def test_it_is_said_after_ten_seconds_and_every_minute(heard: list[str], seconds
     assert all(re.search(r"^waiting for 3 ranks .* \(\d+ s so far\)$", text) for text in heard)
 
 
-def test_nothing_is_said_of_what_has_begun_or_has_its_place(heard: list[str]) -> None:
-    assert after(20, {"CPU": 0.5}, heard, begun=True) == 0
-    assert after(20, {"CPU": 1.0}, heard) == 0  # another driver's group is pending, not this one's
+def test_of_what_has_begun_nothing_is_said_and_of_what_has_its_place_that_it_starts(heard: list[str]) -> None:
+    assert after(20, {"CPU": 0.5}, heard, begun=lambda second: True) == 0
+    after(20, {"CPU": 1.0}, heard)  # another driver's group is pending, not this one's
+    assert heard == ["waiting for the processes of 3 ranks (10 s so far)"]
 
 
 def test_what_ray_does_not_tell_harms_nobody(heard: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,13 +105,31 @@ def test_processes_that_never_start_are_given_up_on_this_machine_alone(
     heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine_limits, "processes", lambda: (290, 300))
-    assert after(310, {"CPU": 1.0}, heard, begun=True, joined=False) == 0
+    assert after(310, {"CPU": 1.0}, heard, begun=lambda second: True, joined=False) == 0
     with pytest.raises(
         PipelineError, match=r"^3 ranks: none has begun within 300 s \(only 300 processes and"
     ):
         after(310, {"CPU": 1.0}, heard, joined=False)
-    assert heard[0].startswith("the processes of 3 ranks are still being started (only 300 processes and")
-    assert after(1000, {"CPU": 1.0}, heard) > 10
+    assert heard[0].startswith("waiting for the processes of 3 ranks (only 300 processes and")
+    before = len(heard)
+    assert after(1000, {"CPU": 1.0}, heard) > before + 10  # a cluster is waited for without end
+
+
+def test_on_this_machine_no_silence_is_longer_than_ten_seconds(
+    heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_limits, "processes", lambda: (290, None))
+    monkeypatch.setattr(start_wait, "placement_group_table", lambda: pytest.fail("Ray may hang"))
+    after(45, {"CPU": 0.5}, heard, joined=False)
+    assert heard == [
+        f"waiting for the processes of 3 ranks ({seconds} s of at most 300 s)" for seconds in (10, 20, 30, 40)
+    ]
+
+
+def test_a_group_that_has_failed_is_waited_for_anew(heard: list[str]) -> None:
+    after(335, {"CPU": 0.5}, heard, begun=lambda second: 5 <= second < 310, joined=False)
+    assert [line.partition(" (")[2][:4] for line in heard] == ["10 s", "20 s"]
+    assert heard[0].endswith(" of at most 300 s)")
 
 
 # Ray listens on all addresses whatever it is told, so it answers only to who knows this.

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from ray.train.v2.api.exceptions import ControllerError
 from torch import distributed as dist
 
 from pipeline.distributed import trainer, worker
 from pipeline.distributed.placement import Assignment, request_ranks
-from pipeline.distributed.status import EpochReport, TrainingStatus
+from pipeline.distributed.ray_session import Session
+from pipeline.distributed.status import EpochReport, StatusActor, TrainingStatus
 from pipeline.distributed.view import TrainingView
 from pipeline.runs.checkpoints import Checkpoints
 from tests.helpers.fits import MODEL, TRAIN, fresh, images
@@ -76,6 +78,16 @@ def test_the_last_of_too_many_failures_is_one_line() -> None:
     assert other.startswith("Ray lost a process that training needs: The actor died; checkpoints are kept")
 
 
+def test_ranks_that_cannot_be_started_are_given_up_on_this_machine_alone() -> None:
+    pages = "The actor died.\n  File x\nOSError: [Errno 5] Input/output error: '/w'\n"
+    assert trainer._explain(ControllerError(RuntimeError(pages))) == (
+        "the ranks cannot be started: OSError: [Errno 5] Input/output error: '/w'; "
+        "checkpoints are kept, and the same command goes on from them"
+    )
+    assert trainer._failures(3, Session(joined=False)).controller_failure_limit == trainer.START_TRIES
+    assert trainer._failures(3, Session(joined=True)).controller_failure_limit == -1
+
+
 def test_what_people_read_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     from pipeline.distributed.placement import ClusterResources
 
@@ -99,3 +111,15 @@ def test_what_people_read_where_there_is_no_terminal(capsys: pytest.CaptureFixtu
         "a host has come: now red | green | blue",
         "a rank failed: restart 4, from epoch 7",
     ]
+
+
+def test_a_group_is_due_until_it_has_started_and_again_when_it_has_failed() -> None:
+    board = cast(Any, StatusActor).__ray_metadata__.modified_class()
+    assert (board.read().starts, board.read().due) == (0, 1)
+    board.started(1, "red")
+    assert (board.read().starts, board.read().due) == (1, 1)
+    for _ in range(2):  # Ray's controller asks until there is room
+        board.starting()
+    assert (board.read().starts, board.read().due) == (1, 2)
+    board.started(5, "red")
+    assert (board.read().starts, board.read().due) == (2, 2)

@@ -218,6 +218,10 @@ def test_a_node_that_does_not_share_the_storage_is_named(tmp_path: Path) -> None
     here.check_shared(mark, "node-1")
     with pytest.raises(PipelineError, match="node node-2 does not see what the driver writes"):
         there.check_shared(mark, "node-2")
+    # A mark that is there and cannot be read says nothing of whether the storage is shared.
+    Path(here._mark("unreadable")).mkdir()
+    with pytest.raises(PipelineError, match=r"here: node node-1 cannot read it: .*"):
+        here.check_shared("unreadable", "node-1")
 
 
 def test_storage_that_cannot_be_used(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """A fit: trained, measured, interrupted, and gone on with."""
 
+import errno
+import os
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -211,10 +213,20 @@ def test_seconds_are_those_until_the_epoch_whoever_tells_them() -> None:
     assert fitting.repeated_reports({}, 0.0) == []
 
 
-def test_a_result_that_cannot_be_read_is_not_trained_again(workspace: Path) -> None:
+def test_a_result_that_cannot_be_read_is_not_trained_again(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     results.path("key", 6).mkdir(parents=True)
     with pytest.raises(PipelineError, match=r"key-000006.safetensors: cannot be read: Is a directory$"):
         results.load("key", 6)
+    results.path("other", 6).touch()  # which can be opened
+
+    def fails(path: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_bytes", fails)
+    with pytest.raises(PipelineError, match=r"other-000006.safetensors: cannot be read: Input/output error$"):
+        results.load("other", 6)
 
 
 class Watching:
