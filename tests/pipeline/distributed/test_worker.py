@@ -116,10 +116,10 @@ def test_what_people_read_where_there_is_no_terminal(capsys: pytest.CaptureFixtu
 def test_a_group_is_due_until_it_has_started_and_again_when_it_has_failed() -> None:
     board = cast(Any, StatusActor).__ray_metadata__.modified_class()
     assert (board.read().starts, board.read().due) == (0, 1)
-    board.started(1, "red")
+    board.started(1, "red", 1)
     assert (board.read().starts, board.read().due) == (1, 1)
     for _ in range(2):  # Ray's controller asks until there is room
         board.starting()
     assert (board.read().starts, board.read().due) == (1, 2)
-    board.started(5, "red")
+    board.started(5, "red", 1)
     assert (board.read().starts, board.read().due) == (2, 2)
