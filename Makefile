@@ -45,7 +45,7 @@ fuzz: .venv/dev
 	VAEPIPE_MUTANTS=$(N) $(BIN)/pytest tests/system/test_damaged_files.py
 	VAEPIPE_EXAMPLES=$(N) $(BIN)/pytest tests/pipeline/data/own/test_any_source.py
 
-# Every call of every command fails with every error: an hour of a core. `make faults N=200` draws so many of
+# Every call of every command fails with every error: one to two hours of a core. `make faults N=200` draws so many of
 # each command. Of what runs on real Ray, half a minute a run, ten are drawn.
 faults: .venv/dev
 	$(BIN)/python -m tests.system.faults $(if $(filter command% environment,$(origin N)),--most $(N))
