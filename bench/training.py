@@ -1,11 +1,13 @@
 """What an entrant's process does: its loop over its channels, one after another."""
 
+import re
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -53,13 +55,7 @@ def run(job: Job) -> Iterator[Result | None]:
     images = torch.from_numpy(np.stack([stored[c, : job.count] for c in job.components]))
     yield None
     channels = _engine(job, images) if job.kind == "engine" else _peer(job, images)
-    if job.device == "cuda":
-        memory = torch.cuda.max_memory_allocated()
-    else:
-        # In kilobytes, except on a Mac.
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-            1 if sys.platform == "darwin" else 1024
-        )
+    memory = torch.cuda.max_memory_allocated() if job.device == "cuda" else _peak()
     steps = images.shape[1] // job.batch_size * job.epochs
     yield Result(
         steps * job.batch_size * len(images),
@@ -68,6 +64,17 @@ def run(job: Job) -> Iterator[Result | None]:
         tuple(channel.cost for channel in channels),
         channels[0].start,
     )
+
+
+def _peak() -> int:
+    """The most bytes that this process had resident."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not getrusage's, which is at least what the process had that this one was forked from.
+        [peak] = re.findall(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
+        return int(peak) * 1024
+    # In bytes on a Mac, else in kilobytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _engine(job: Job, images: Tensor) -> list[Trained]:
