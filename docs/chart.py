@@ -104,10 +104,11 @@ def tables(table: dict[str, Any]) -> list[list[str]]:
         rows = [other for other in table["rows"] if other["setting"] == row["setting"]]
         batch, own = row["batch_size"], row["images_per_second"]
         cost = "" if row["cost"] is None else f"{row['cost']:.2f}"
+        mebibytes = "" if row["memory"] is None else f"{row['memory'] / MEBIBYTE:,.0f}"
         trainings.append(
             f"| {row['setting']} | {row['entrant']} | {row['way']} | {batch:,} | {row['images']:,} "
             f"| {own:,.0f} | {speed(rows, 'vaepipe', batch) / own:.2f} | {cost} "
-            f"| {format(row['start'], '.1f') if row['start'] else ''} | {row['memory'] / MEBIBYTE:,.0f} |"
+            f"| {format(row['start'], '.1f') if row['start'] else ''} | {mebibytes} |"
         )
     costs = ["| | seconds | peak MiB |", "|---|---|---|"]
     for cost in table.get("costs", ()):
