@@ -77,7 +77,7 @@ def test_the_fused_loop(steps: Steps) -> None:
     steps.made_by(textbook.stepper(model), linear(model))
 
 
-@pytest.mark.slow
+@pytest.mark.day  # torch compiles for as long as ten other tests take
 @pytest.mark.skipif(field.absent("compiled") is not None, reason=str(field.absent("compiled")))
 def test_the_compiled_loop(steps: Steps) -> None:
     model = training.textbook_model(steps.task)

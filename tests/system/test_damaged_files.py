@@ -38,6 +38,8 @@ from vae.config import Sizes, numbered
 from vae.modelfile import load_model
 from vae.tensorfile import ModelFileError
 
+pytestmark = pytest.mark.slow  # hundreds of copies of each file
+
 MUTANTS = int(os.environ.get("VAEPIPE_MUTANTS", "200"))
 JUDGE = Path("classifier.safetensors")
 SLOW = 5.0  # seconds that one file may take

@@ -44,6 +44,7 @@ start_deadline.main(int(sys.argv[1]), 1.8, 0.4, "error: it hangs")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reads", [True, False])
 def test_every_ten_seconds_it_is_said_how_long_ray_is_waited_for(reads: bool) -> None:
     hanging = subprocess.Popen(["sleep", "60"])

@@ -19,6 +19,8 @@ from pipeline.stages import download
 from pipeline.stages.download import DownloadConfig
 from tests.helpers.any_folder import entry, lay, ordinary, picture
 
+pytestmark = pytest.mark.slow  # hundreds of folders and files
+
 EXAMPLES = int(os.environ.get("VAEPIPE_EXAMPLES", "60"))
 FUZZ = settings(
     max_examples=EXAMPLES,
