@@ -59,10 +59,10 @@ def negative_elbo(
 def log_weights(
     model: VAE, x_CBD: Tensor, noise_CBLK: Tensor, labels_CB: Tensor | None = None, at_once: int | None = None
 ) -> Tensor:
-    """log p(x|z) p(z) / q(z|x), (C, B, L), at L samples z of q(z|x); so many at a time are decoded.
+    """log p(x|z) p(z) / q(z|x), (C, B, L), at L samples z of q(z|x).
 
     Their mean bounds log p(x) from below: the ELBO. So does the logarithm of the mean of their exponentials,
-    the tighter the larger L is (Burda et al. 2016).
+    the tighter the larger L is (Burda et al. 2016). `at_once`: how many are decoded at a time; None: all.
     """
     mu, logvar = model.encode(x_CBD, labels_CB)
     z_CBLK = mu.unsqueeze(2) + torch.exp(0.5 * logvar).unsqueeze(2) * noise_CBLK

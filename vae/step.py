@@ -36,8 +36,8 @@ class Replica:
             return list(tensors)
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(flat, group=self.group)
-        sums = flat.split([tensor.numel() for tensor in tensors])
-        return [sum_.view_as(tensor) for sum_, tensor in zip(sums, tensors, strict=True)]
+        totals = flat.split([tensor.numel() for tensor in tensors])
+        return [total.view_as(tensor) for total, tensor in zip(totals, tensors, strict=True)]
 
 
 ALONE = Replica()

@@ -18,6 +18,6 @@ def keep_freed() -> None:
     if platform.libc_ver()[0] != "glibc":
         return
     library = ctypes.CDLL(None)
-    library.malloc_trim(0)  # what is free by now was others'
+    library.malloc_trim(0)  # what is free by now is not of the sizes that come
     library.mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
     library.mallopt(TRIM_THRESHOLD, KEPT)

@@ -10,7 +10,8 @@ from tests.helpers.fits import assert_same, distance, last
 from tests.helpers.models import model, square, start, train
 from vae import schedule
 from vae.config import ModelConfig, Sizes
-from vae.evaluate import evaluate
+from vae.conv import _doubled
+from vae.evaluate import evaluate, evaluation_noise
 from vae.fit import fit
 from vae.model import VAE
 from vae.modelfile import load_checkpoint, save_checkpoint
@@ -184,3 +185,32 @@ def test_what_shapes_training_is_not_in_the_cost_that_is_reported() -> None:
     [plain] = last(fit(images(sizes), [start("red", sizes, config)], replace(still, kl_warmup=0)))
     assert state.history[-1].cost == pytest.approx(plain.history[-1].cost, rel=1e-6)
     assert state.history[-1].kl > 0
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("size", [(3, 5, 4), (1, 2, 2)])
+def test_pictures_are_doubled_as_by_pixel_shuffle(channels_last: bool, size: tuple[int, int, int]) -> None:
+    draw = torch.Generator().manual_seed(0)
+    h = torch.randn(2, 3, 4 * size[0], *size[1:], generator=draw)
+    if channels_last:
+        h = h.movedim(2, 4).contiguous().movedim(4, 2)
+    h.requires_grad_()
+    doubled, expected = _doubled(h), torch.nn.functional.pixel_shuffle(h, 2)
+    assert torch.equal(doubled, expected)
+    assert not channels_last or doubled.movedim(2, 4).is_contiguous()
+    towards = torch.randn(expected.shape, generator=draw)
+    (one,), (two,) = (torch.autograd.grad(found, h, towards) for found in (doubled, expected))
+    assert torch.equal(one, two)
+
+
+def test_noise_that_is_drawn_before_is_that_of_an_evaluation() -> None:
+    sizes, config = square(8), model(latent=3, hidden=(5,))
+    states = [start(component, sizes, config) for component in ("red", "blue")]
+    vae, pixels = assemble(states, CPU), images(sizes, 30, 2)
+    noise = evaluation_noise(("red", "blue"), 30, 3, 7)
+    assert evaluate(vae, ("red", "blue"), pixels, 7, noise_CNK=noise) == evaluate(
+        vae, ("red", "blue"), pixels, 7
+    )
+    assert evaluate(vae, ("red", "blue"), pixels, 8, noise_CNK=noise) != evaluate(
+        vae, ("red", "blue"), pixels, 8
+    )

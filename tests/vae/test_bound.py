@@ -99,3 +99,14 @@ def test_with_the_true_posterior_one_sample_is_exact() -> None:
         marginal = MultivariateNormal(torch.zeros(6).double(), w @ w.T + deviation**2 * torch.eye(6).double())
         expected = marginal.log_prob(v) - 6 / (12 * 256**2) / (2 * deviation**2)
     torch.testing.assert_close(weights, expected[None, :, None].expand_as(weights), rtol=1e-9, atol=1e-9)
+
+
+def test_samples_decoded_at_a_time_do_not_count(fitted: VAE, images: torch.Tensor) -> None:
+    noise = torch.randn(1, 4, 10, 3, generator=torch.Generator().manual_seed(3))
+    x = images[None, :4] / 255
+    with torch.no_grad():
+        whole, parts = (objective.log_weights(fitted.float(), x, noise, None, n) for n in (None, 4))
+    assert torch.allclose(whole, parts, rtol=1e-5)
+    seen: list[int] = []
+    bound(fitted, "red", images[:3], 0, samples=2, advance=seen.append)
+    assert seen == [1, 1, 1]

@@ -64,3 +64,41 @@ def test_held_out_images_without_labels(workspace: Path) -> None:
     training, held_out = images.load_training(("red",), 0.5)
     assert equal(training.labels, [0, 1, 2])
     assert held_out.labels is None
+
+
+def test_pixels_of_one_component_alone(workspace: Path) -> None:
+    write(train=[0, 1, 1, 0], test=[1])
+    whole, _ = images.load_training(paths.COLOURS, 0.25)
+    some, held_out = images.load_training(paths.COLOURS, 0.25, only=["green"])
+    assert list(some.pixels) == ["green"]
+    assert equal(some.pixels["green"], whole.pixels["green"])
+    assert (len(some), len(held_out)) == (3, 1)
+
+
+def test_of_no_images_nothing_keeps_the_others_in_memory(workspace: Path) -> None:
+    write(train=[0, 1, 1, 0], test=[1])
+    fitted, none = images.load_training(paths.COLOURS, 0.0)
+    assert len(none) == 0
+    assert none.pixels["red"].base is None
+    assert np.shares_memory(fitted.part(slice(2)).pixels["red"], fitted.pixels["red"])
+
+
+def test_images_that_are_handed_over_are_in_one_place(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.distributed.split_refs import move_images
+
+    write(train=[0, 1, 1, 0], test=[1])
+    fitted, held_out = images.load_training(paths.COLOURS, 0.25)
+    splits = {"train": fitted, "validation": held_out}
+    left: list[int] = []
+
+    def put(stack: np.ndarray) -> tuple[int, ...]:
+        left.append(len(fitted.pixels) + len(held_out.pixels))
+        return stack.shape
+
+    monkeypatch.setattr("ray.put", put)
+    refs = move_images(splits, {"train": None, "validation": None})
+    assert left == [5, 4, 3, 2, 1, 0]  # both splits of a colour before the next colour
+    assert refs["train"].stacks == {(colour,): (1, 3, 64) for colour in paths.COLOURS}
+    assert refs["validation"].stacks == {(colour,): (1, 1, 64) for colour in paths.COLOURS}

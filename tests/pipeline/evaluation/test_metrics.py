@@ -108,3 +108,15 @@ def test_evenly_spaced_indices(count: int, wanted: int) -> None:
     assert found[0] == 0
     assert found[-1] == count - 1 or wanted == 1
     assert (np.diff(found) > 0).all()
+
+
+def test_pictures_are_compared_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, expected = (pictures(7, seed)[0] / 255 for seed in (0, 1))
+    found = {}
+    for at_once in (3, 7):
+        monkeypatch.setattr(reconstruction, "AT_ONCE", at_once)
+        quality = reconstruction.ImageQuality()
+        quality.add(images, expected)
+        found[at_once] = quality.means()
+    assert found[3] == pytest.approx(found[7], rel=1e-6)
+    assert found[3]["mse"] == pytest.approx(float((images - expected).square().mean()), rel=1e-5)
